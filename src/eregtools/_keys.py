@@ -1,0 +1,93 @@
+"""Every name under which eregtools stores something in the object, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNS: Final = "eregtools"
+"""``mdata.uns`` entry that holds everything of ours."""
+
+
+class Modality:
+    """Modalities of the object."""
+
+    genes: Final = "genes"
+    enhancers: Final = "enhancers"
+    links: Final = "links"
+    ernas: Final = "ernas"
+
+
+class Uns:
+    """Entries of ``mdata.uns["eregtools"]``."""
+
+    schema: Final = "schema_version"
+    genome: Final = "genome"
+    chrom_sizes: Final = "chrom_sizes"
+    x_layer: Final = "x_layer"
+    folds: Final = "folds"
+    fold_schemes: Final = "fold_schemes"
+    contacts: Final = "contacts"
+    results: Final = "results"
+    transforms: Final = "transforms"
+    totals: Final = "totals"
+
+
+class Var:
+    """Columns of ``var``."""
+
+    chromosome: Final = "Chromosome"
+    start: Final = "Start"
+    end: Final = "End"
+    strand: Final = "Strand"
+    tss: Final = "tss"
+    gene_name: Final = "gene_name"
+    summit: Final = "summit"
+    element_class: Final = "class"
+    gene: Final = "gene"
+    enhancer: Final = "enhancer"
+    distance: Final = "distance"
+    fold: Final = "fold"
+    input_index: Final = "input_index"
+
+
+class Layer:
+    """Layers with a fixed name."""
+
+    candidate: Final = "candidate"
+    activity: Final = "activity"
+    activity_pred: Final = "activity_pred"
+    promoter_activity: Final = "promoter_activity"
+    contact: Final = "contact"
+    attention: Final = "attention"
+
+    @staticmethod
+    def replicate(assay: str, number: int) -> str:
+        """Layer of one replicate (1-based) of an assay."""
+        return f"{assay}_rep{number}"
+
+    @staticmethod
+    def expression_pred(assay: str) -> str:
+        """Layer of the predicted expression of an assay."""
+        return f"{assay}_pred"
+
+
+class Varm:
+    """Entries of ``varm``."""
+
+    mrna_features: Final = "mrna_features"
+
+
+INTERVAL: Final = (Var.chromosome, Var.start, Var.end)
+"""Columns of a genomic interval, in the order of PyRanges."""
+
+MRNA_FEATURES: Final = (
+    "UTR5LEN_log10zscore",
+    "CDSLEN_log10zscore",
+    "INTRONLEN_log10zscore",
+    "UTR3LEN_log10zscore",
+    "UTR5GC",
+    "CDSGC",
+    "UTR3GC",
+    "ORFEXONDENSITY",
+)
+"""mRNA half-life features of Xpresso (Agarwal and Shendure 2020), in the order EPInformer takes them."""

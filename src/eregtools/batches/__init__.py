@@ -1,0 +1,1 @@
+"""From the object to the arrays a model reads: sequence codes, features, padding masks."""

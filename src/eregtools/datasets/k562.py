@@ -1,0 +1,140 @@
+"""The published K562 inputs of EPInformer as one object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from eregtools import pp
+from eregtools._keys import MRNA_FEATURES, Modality, Var
+from eregtools._logging import logger
+from eregtools.batches.encode import UNKNOWN, centred_windows
+from eregtools.genome import Genome
+from eregtools.io.tables import read_table
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+SAMPLE = "K562"
+
+FILES = {
+    "elements": "K562_candidate_enhancers_counts.tsv.gz",
+    "promoters": "K562_genes_TSS1kb_counts.tsv.gz",
+    "mrna": "mRNA_halflife_features.tsv.gz",
+    "expression": "gene_predictions_PEActivity_RNA_K562.tsv.gz",
+}
+"""Files of the job: candidate elements with DNase and H3K27ac read counts; TSS ± 500 bp with the same counts and the
+strand; TSS and mRNA features of 18,377 genes; measured RNA (z-score of log10(RPKM + 0.1))."""
+
+GENOMES = ("hg38.fa", "hg38.fa.gz", "hg38.partial.fa.gz")
+"""Names under which the genome is looked for."""
+
+DNASE = "DHS"
+H3K27AC = ("H3K27ac_ENCFF232RQF", "H3K27ac_ENCFF600THN", "H3K27ac_ENCFF704LGA")
+TOTALS = {"DNase": 1e8, "H3K27ac": [2.320358e8, 3.501217e7, 1.613759e7]}
+"""Read totals. Those of the BAM files are not published: these were solved from three values that the authors print,
+up to one common factor, which the DNase total fixes."""
+
+
+def find_k562(folder: str | Path) -> dict[str, Path]:
+    """Paths of the K562 files in a folder or below it.
+
+    Raises
+    ------
+    FileNotFoundError
+        With every file that is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; it should hold {', '.join(FILES.values())} and a genome")
+    found = {key: next(iter(sorted(folder.rglob(name))), None) for key, name in FILES.items()}
+    genomes = (path for name in GENOMES for path in sorted(folder.rglob(name)))
+    found["genome"] = next(genomes, None)
+    missing = [FILES.get(key, f"a genome ({' or '.join(GENOMES)})") for key, path in found.items() if path is None]
+    if missing:
+        raise FileNotFoundError(f"{folder} and the folders below it lack {', '.join(missing)}")
+    return {key: path for key, path in found.items() if path is not None}
+
+
+def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> MuData:
+    """Build the K562 object from raw elements, read counts, genes and genome.
+
+    Genes without a complete promoter sequence (2 kb without an N) are left out. Elements whose centre 2,000 bp hold
+    an N are not linked; ``genes.var["n_missing"]`` counts them.
+
+    Parameters
+    ----------
+    folder
+        Folder with the files named in :data:`FILES`, at any depth.
+    genome
+        hg38; ``None``: the one in the folder.
+
+    Returns
+    -------
+    The object: activity and promoter activity as EPInformer takes them, links within 100 kb (the 60 nearest of a
+    gene), power-law contacts, mRNA features, measured RNA, and the published folds.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing.
+
+    Notes
+    -----
+    Source of the files: github.com/pinellolab/EPInformer (MIT).
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> mdata = er.datasets.k562("K562_files")  # doctest: +SKIP
+    """
+    paths = find_k562(folder)
+    sequence = genome if isinstance(genome, Genome) else Genome(genome or paths["genome"], name="hg38")
+    promoters = read_table(paths["promoters"], index="gene")
+    genes = read_table(paths["mrna"], index="gene_id")
+    genes[Var.strand] = promoters["strand"].reindex(genes.index)
+    genes = genes[_complete_promoters(genes, sequence)]
+    elements = read_table(paths["elements"])
+    names = elements["chrom"] + ":" + elements["start"].astype(str) + "-" + elements["end"].astype(str)
+    elements.index = pd.Index(names)
+
+    mdata = pp.assemble(
+        genes=genes[["chrom", "TSS", Var.strand, "Gene name"]],
+        enhancers=elements[["chrom", "start", "end"]],
+        samples=[SAMPLE],
+        genome=sequence,
+    )
+    promoters = promoters.loc[genes.index]
+    for modality, table, suffix in ((Modality.enhancers, elements, ""), (Modality.genes, promoters, "_TSS1kb")):
+        replicates = [table[name + suffix] for name in H3K27AC]
+        pp.add_signal(mdata, {SAMPLE: table[DNASE + suffix]}, assay="DNase", modality=modality)
+        pp.add_signal(mdata, {SAMPLE: replicates}, assay="H3K27ac", modality=modality)
+    pp.activity(mdata, totals=TOTALS)
+    pp.promoter_activity(mdata, totals=TOTALS)
+    pp.mrna_features(mdata, genes[list(MRNA_FEATURES)])
+    expression = read_table(paths["expression"], index="gene_id")["actual_zlog10RPKM"].to_frame(SAMPLE)
+    pp.add_expression(mdata, expression, assay="RNA")
+    pp.link(mdata)
+    every = mdata[Modality.links].var[Var.gene].value_counts()
+    pp.link(mdata, require_sequence=True, genome=sequence)
+    kept = mdata[Modality.links].var[Var.gene].value_counts()
+    pp.link(mdata, max_enhancers=60, require_sequence=True, genome=sequence)
+    missing = every.sub(kept, fill_value=0).reindex(mdata[Modality.genes].var_names, fill_value=0)
+    mdata[Modality.genes].var["n_missing"] = missing.to_numpy(dtype=np.int32)
+    pp.add_contacts(mdata)
+    pp.split(mdata, "epinformer12")
+    return mdata
+
+
+def _complete_promoters(genes: pd.DataFrame, genome: Genome) -> pd.Series:
+    names = genome.match_chromosomes(genes["chrom"].unique())
+    chroms = genes["chrom"].map(names).tolist()
+    complete = np.zeros(len(genes), dtype=bool)
+    for rows in np.array_split(np.arange(len(genes)), 1 + len(genes) // 4096):
+        codes = centred_windows(genome, [chroms[i] for i in rows], genes["TSS"].to_numpy()[rows], 2000)
+        complete[rows] = (codes < UNKNOWN).all(axis=1)
+    logger.info("%d of %d genes have a complete promoter sequence", complete.sum(), len(genes))
+    return pd.Series(complete, index=genes.index)

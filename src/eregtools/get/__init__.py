@@ -1,0 +1,8 @@
+"""Read parts of the object in a form other tools take: ranges, tidy tables, sparse matrices."""
+
+from __future__ import annotations
+
+from eregtools.get.links import link_matrix, links
+from eregtools.get.ranges import ranges
+
+__all__ = ["link_matrix", "links", "ranges"]

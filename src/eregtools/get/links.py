@@ -1,0 +1,273 @@
+"""Enhancer–gene links as a tidy table or as a sparse matrix, and the selectors they share with the plots."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from eregtools._keys import INTERVAL, Layer, Modality, Var
+from eregtools.get.ranges import modality_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+_MADE_BY = {
+    (Modality.links, Layer.candidate): "er.pp.link",
+    (Modality.links, Layer.contact): "er.pp.add_contacts",
+    (Modality.links, "abc"): "er.tl.abc",
+    (Modality.links, Layer.attention): "er.tl.attention",
+    (Modality.links, "attention_abc"): "er.tl.attention_abc",
+    (Modality.links, "interaction"): "er.tl.predict_interactions",
+    (Modality.links, "perturbation"): "er.tl.perturb",
+    (Modality.enhancers, Layer.activity): "er.pp.activity",
+    (Modality.enhancers, Layer.activity_pred): "er.tl.predict_activity",
+    (Modality.genes, Layer.promoter_activity): "er.pp.promoter_activity",
+}
+"""The function that sets a layer, for the error of one that is not there."""
+
+
+def links(
+    mdata: MuData,
+    *,
+    sample: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
+    gene: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Links as a tidy table, one row per biosample and link.
+
+    A link belongs to a biosample if its enhancer is one of the sample's candidates (layer `candidate` is 1);
+    other links are left out. Without that layer, every link belongs to every sample.
+
+    Parameters
+    ----------
+    mdata
+        Object with genes, enhancers and links.
+    sample
+        Biosamples to take, in this order; default all.
+    layers
+        Layers of ``links`` to add as columns; default all but `candidate`. ``()`` adds none.
+    gene
+        Genes to take, by id or by name; default all.
+
+    Returns
+    -------
+    Columns `sample`, `gene`, `gene_name`, `enhancer`, `Chromosome`, `Start`, `End` (of the enhancer, 0-based
+    half-open), `distance` (bp from the TSS, negative upstream), and one per layer. Rows in the order of
+    samples, then of ``links.var``.
+
+    Raises
+    ------
+    KeyError
+        A sample, layer or gene is not in the object.
+    ValueError
+        A gene name belongs to several ids, or a link names an element that is not in the object.
+
+    Examples
+    --------
+    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
+    >>> import eregtools as er
+    >>> obs = pd.DataFrame(index=["K562"])
+    >>> def modality(var, **layers):
+    ...     layers = {k: np.array([v], dtype=np.float32) for k, v in layers.items()}
+    ...     return ad.AnnData(obs=obs, var=pd.DataFrame(var).set_index("id"), layers=layers)
+    >>> genes = modality({"id": ["G1"], "gene_name": ["MYC"]})
+    >>> element = {"id": ["e1", "e2"], "Chromosome": "chr1", "Start": [5, 50], "End": [9, 59]}
+    >>> link = {"id": ["e1|G1", "e2|G1"], "gene": "G1", "enhancer": ["e1", "e2"], "distance": [-10.0, 37.5]}
+    >>> link = modality(link, candidate=[1, 0], contact=[0.2, 0.1])
+    >>> mdata = md.MuData({"genes": genes, "enhancers": modality(element), "links": link})
+    >>> er.get.links(mdata)[["sample", "gene_name", "enhancer", "Start", "distance", "contact"]]
+      sample gene_name enhancer  Start  distance  contact
+    0   K562       MYC       e1      5     -10.0      0.2
+    """
+    linked = modality_of(mdata, Modality.links)
+    genes = modality_of(mdata, Modality.genes)
+    enhancers = modality_of(mdata, Modality.enhancers)
+    samples = sample_names(mdata, sample)
+    if layers is None:
+        layers = [layer for layer in linked.layers if layer is not None and layer != Layer.candidate]
+    elif isinstance(layers, str):
+        layers = [layers]
+    for layer in layers:
+        check_layer(mdata, Modality.links, layer)
+
+    gene_at = _positions(linked.var[Var.gene], genes.var_names, Modality.genes)
+    enhancer_at = _positions(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
+    chosen = np.ones(linked.n_vars, dtype=bool)
+    if gene is not None:
+        wanted = [find_gene(mdata, name) for name in ([gene] if isinstance(gene, str) else gene)]
+        chosen = np.isin(gene_at, genes.var_names.get_indexer(wanted))
+    rows = [np.flatnonzero(chosen & own_links(linked, name)) for name in samples]
+    row = np.concatenate(rows) if rows else np.empty(0, dtype=int)
+
+    table = pd.DataFrame(
+        {
+            "sample": pd.Categorical(np.repeat(samples, [len(r) for r in rows]), categories=samples),
+            Var.gene: linked.var[Var.gene].array[row],
+            Var.gene_name: gene_labels(genes)[gene_at[row]],
+            Var.enhancer: linked.var[Var.enhancer].array[row],
+            **{column: enhancers.var[column].array[enhancer_at[row]] for column in INTERVAL},
+            Var.distance: linked.var[Var.distance].to_numpy()[row],
+        }
+    )
+    for layer in layers:
+        values = [layer_row(linked, layer, name)[r] for name, r in zip(samples, rows, strict=True)]
+        table[layer] = np.concatenate(values) if values else np.empty(0, dtype=np.float32)
+    return table
+
+
+def link_matrix(mdata: MuData, layer: str, *, sample: str | None = None) -> sparse.csr_array:
+    """One layer of the links of one biosample as a sparse matrix of genes × enhancers.
+
+    Values that were not made (NaN) and links that are not the sample's own (layer `candidate` is not 1) are
+    no entries; a value of 0 is an entry.
+
+    Parameters
+    ----------
+    mdata
+        Object with genes, enhancers and links.
+    layer
+        Layer of ``links``.
+    sample
+        Biosample; default the only one.
+
+    Returns
+    -------
+    Matrix ``(n_genes, n_enhancers)``, rows and columns in the order of the modalities.
+
+    Raises
+    ------
+    KeyError
+        The sample or the layer is not in the object.
+    ValueError
+        There are several samples and none is named, or a link names an element that is not in the object.
+
+    Examples
+    --------
+    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
+    >>> import eregtools as er
+    >>> obs = pd.DataFrame(index=["K562"])
+    >>> def modality(names, **columns):
+    ...     return ad.AnnData(obs=obs, var=pd.DataFrame(columns, index=names))
+    >>> link = modality(["e2|G1", "e1|G2"], gene=["G1", "G2"], enhancer=["e2", "e1"])
+    >>> link.layers["contact"] = np.array([[0.5, np.nan]], dtype=np.float32)
+    >>> parts = {"genes": modality(["G1", "G2"]), "enhancers": modality(["e1", "e2"]), "links": link}
+    >>> mdata = md.MuData(parts)
+    >>> er.get.link_matrix(mdata, "contact").toarray()
+    array([[0. , 0.5],
+           [0. , 0. ]], dtype=float32)
+    """
+    linked = modality_of(mdata, Modality.links)
+    genes = modality_of(mdata, Modality.genes)
+    enhancers = modality_of(mdata, Modality.enhancers)
+    check_layer(mdata, Modality.links, layer)
+    samples = sample_names(mdata, sample)
+    if len(samples) != 1:
+        raise ValueError(
+            f"a link matrix is of one sample and the object has {len(samples)} ({_some(samples)}); name it with sample="
+        )
+    gene_at = _positions(linked.var[Var.gene], genes.var_names, Modality.genes)
+    enhancer_at = _positions(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
+    values = layer_row(linked, layer, samples[0])
+    keep = own_links(linked, samples[0]) & ~np.isnan(values)
+    if not keep.all():
+        gene_at, enhancer_at, values = gene_at[keep], enhancer_at[keep], values[keep]
+    shape = (genes.n_vars, enhancers.n_vars)
+    return sparse.csr_array((values, (gene_at, enhancer_at)), shape=shape)
+
+
+def sample_names(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
+    """Names of the chosen biosamples; all where `sample` is None."""
+    known = [str(name) for name in mdata.obs_names]
+    if sample is None:
+        return known
+    chosen = [sample] if isinstance(sample, str) else list(sample)
+    for name in chosen:
+        if name not in known:
+            raise KeyError(f"no sample {name!r} in the object; there are {_some(known)}{_close(name, known)}")
+    return list(dict.fromkeys(chosen))
+
+
+def find_gene(mdata: MuData, gene: str) -> str:
+    """Id of a gene given by id or by name."""
+    genes = modality_of(mdata, Modality.genes)
+    if gene in genes.var_names:
+        return gene
+    labels = gene_labels(genes)
+    ids = list(genes.var_names[labels == gene])
+    if len(ids) > 1:
+        raise ValueError(f"gene name {gene!r} belongs to {len(ids)} ids ({_some(ids)}); give one of the ids")
+    if not ids:
+        known = [*labels, *genes.var_names]
+        raise KeyError(f"no gene {gene!r} among {genes.n_vars:,} genes of the object{_close(gene, known)}")
+    return str(ids[0])
+
+
+def gene_labels(genes: AnnData) -> np.ndarray:
+    """Name of every gene; its id where it has no name."""
+    ids = genes.var_names.to_numpy(dtype=object)
+    if Var.gene_name not in genes.var:
+        return ids
+    names = genes.var[Var.gene_name].astype(object)
+    return np.where(names.isna() | (names == ""), ids, names)
+
+
+def check_layer(mdata: MuData, modality: str, layer: str) -> None:
+    """Raise the error that says which layers there are and how to make the missing one."""
+    adata = modality_of(mdata, modality)
+    if layer in adata.layers:
+        return
+    known = [str(name) for name in adata.layers if name is not None]
+    made_by = _MADE_BY.get((modality, layer))
+    if modality == Modality.genes and layer.endswith("_pred"):
+        made_by = f"er.tl.predict_expression(mdata, assay={layer.removesuffix('_pred')!r})"
+    way_out = f". Run {made_by} first" if made_by else _close(layer, known)
+    raise KeyError(f"no layer {layer!r} in {modality}; there are {_some(known)}{way_out}")
+
+
+def layer_row(adata: AnnData, layer: str, sample: str) -> np.ndarray:
+    """Values ``(n_vars,)`` of one biosample in a layer."""
+    if sample not in adata.obs_names:
+        raise KeyError(f"sample {sample!r} is in the object but not in this modality ({_some(adata.obs_names)})")
+    values = adata.layers[layer]
+    at = adata.obs_names.get_loc(sample)
+    return values[[at], :].toarray().ravel() if sparse.issparse(values) else np.asarray(values[at])
+
+
+def own_links(linked: AnnData, sample: str) -> np.ndarray:
+    """Mask ``(n_links,)`` of the links whose enhancer is a candidate of the sample."""
+    if Layer.candidate not in linked.layers:
+        return np.ones(linked.n_vars, dtype=bool)
+    return layer_row(linked, Layer.candidate, sample) == 1
+
+
+def _positions(column: pd.Series, names: pd.Index, modality: str) -> np.ndarray:
+    """Row of each link's element in its modality, looked up once per category."""
+    column = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
+    categories, codes = column.cat.categories, column.cat.codes.to_numpy()
+    at = np.append(names.get_indexer(categories), -1)[codes]
+    if len(at) and at.min() < 0:
+        link = int(np.argmin(at))
+        raise ValueError(
+            f"link {column.index[link]!r} names {column.iloc[link]!r}, which is not among the "
+            f"{len(names):,} {modality}; take subsets with er.pp.subset"
+        )
+    return at
+
+
+def _some(names: Sequence[str] | pd.Index, limit: int = 8) -> str:
+    """List the first names, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:limit]) or "none"
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def _close(name: str, known: Sequence[str]) -> str:
+    """Question for close matches, or nothing."""
+    spelled = {str(other).upper(): str(other) for other in known}
+    found = [spelled[match] for match in difflib.get_close_matches(name.upper(), spelled, n=3, cutoff=0.6)]
+    return f". Did you mean {' or '.join(found)}?" if found else ""

@@ -1,0 +1,34 @@
+"""The networks, their recipes and their published weights.
+
+Names that need torch are imported on first use, so that listing models does not load it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eregtools.models.recipes import get_recipe
+from eregtools.models.zoo import list_models as list
+from eregtools.models.zoo import load, load_published
+
+if TYPE_CHECKING:
+    from eregtools.models.epinformer import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
+
+__all__ = [
+    "EPInformer",
+    "EPInformerConfig",
+    "EPInformerSeq",
+    "EPInformerSeqConfig",
+    "get_recipe",
+    "list",
+    "load",
+    "load_published",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"EPInformer", "EPInformerConfig", "EPInformerSeq", "EPInformerSeqConfig"}:
+        from eregtools.models import epinformer
+
+        return getattr(epinformer, name)
+    raise AttributeError(f"module 'eregtools.models' has no attribute {name!r}")

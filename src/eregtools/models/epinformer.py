@@ -1,0 +1,234 @@
+"""EPInformer: gene expression and enhancer activity from sequence (Lin, Luo and Pinello, Nat Commun 2026)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from eregtools.models.base import Model
+from eregtools.models.layers import DilatedHead, OneHot, PromoterAttention, SequenceEncoder
+
+
+@dataclass(frozen=True)
+class EPInformerConfig:
+    """Architecture of :class:`EPInformer`.
+
+    Attributes
+    ----------
+    n_slot_features
+        Features of an enhancer beside its sequence: 0, 1 (distance), 2 (and activity), 3 (and contact).
+    n_gene_features
+        Features of a gene given to the predictor: 0, 8 (mRNA half-life features), 9 (and promoter signal).
+    embedding_dim
+        Width of a slot's state; a multiple of 32.
+    n_layers, n_heads
+        Attention layers and heads.
+    window
+        Length of a slot's sequence in bp.
+    n_value
+        Value of each channel at an unknown base.
+    tower_batchnorm, head_batchnorm
+        Batch normalisation in the convolutional tower and in the dilated head.
+    """
+
+    n_slot_features: int = 3
+    n_gene_features: int = 9
+    embedding_dim: int = 64
+    n_layers: int = 3
+    n_heads: int = 4
+    window: int = 2000
+    n_value: float = 0.25
+    tower_batchnorm: bool = True
+    head_batchnorm: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.n_slot_features <= 3:
+            raise ValueError(f"n_slot_features is {self.n_slot_features}; EPInformer takes 0 to 3")
+        if self.embedding_dim % DilatedHead.channels or self.embedding_dim % self.n_heads:
+            raise ValueError(
+                f"embedding_dim is {self.embedding_dim}; it must be a multiple of {DilatedHead.channels} "
+                f"and of n_heads ({self.n_heads})"
+            )
+        shortest = SequenceEncoder.stride * (2 * sum(DilatedHead.dilations) + 1)
+        if self.window % SequenceEncoder.stride or self.window < shortest:
+            raise ValueError(
+                f"window is {self.window} bp; it must be a multiple of {SequenceEncoder.stride} and at least {shortest}"
+            )
+
+
+class ExpressionOutput(NamedTuple):
+    """What :class:`EPInformer` returns."""
+
+    expression: Tensor
+    """Predicted expression ``(n,)``, on the scale of the training target."""
+    attention: Tensor
+    """Attention of the promoter to each slot, averaged over heads ``(n_layers, n, slots)``."""
+    promoter_states: Tensor
+    """State of the promoter after each layer ``(n_layers, n, embedding_dim)``."""
+
+
+class EPInformer(Model[EPInformerConfig]):
+    """Expression of a gene from its promoter and its enhancers.
+
+    Each slot's sequence (slot 0: promoter) is encoded by itself; slot features are fused with the embedding;
+    attention lets the promoter read its enhancers; the promoter's last state and the gene's features give the
+    expression. Without positional encoding: the order of enhancers is of no consequence.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from eregtools.models import EPInformer, EPInformerConfig
+    >>> model = EPInformer(EPInformerConfig(n_slot_features=2)).eval()
+    >>> codes = torch.randint(0, 4, (1, 3, 2000), dtype=torch.uint8)
+    >>> out = model(codes, torch.zeros(1, 3, 2), torch.zeros(1, 9))
+    >>> out.expression.shape, out.attention.shape
+    (torch.Size([1]), torch.Size([3, 1, 3]))
+    """
+
+    config_class = EPInformerConfig
+
+    def __init__(self, config: EPInformerConfig | None = None) -> None:
+        super().__init__(config or EPInformerConfig())
+        config, dim = self.config, self.config.embedding_dim
+        self.one_hot = OneHot(config.n_value)
+        self.encoder = SequenceEncoder(batchnorm=config.tower_batchnorm)
+        self.head = DilatedHead(config.window // SequenceEncoder.stride, dim, batchnorm=config.head_batchnorm)
+        self.fusion = (
+            nn.Sequential(nn.Linear(dim + config.n_slot_features, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
+            if config.n_slot_features
+            else None
+        )
+        self.layers = nn.ModuleList(PromoterAttention(dim, config.n_heads) for _ in range(config.n_layers))
+        self.predictor = nn.Sequential(
+            nn.Linear(dim + config.n_gene_features, 128),
+            nn.ReLU(),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Linear(128, 1),
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        slot_features: Tensor | None = None,
+        gene_features: Tensor | None = None,
+        padding: Tensor | None = None,
+    ) -> ExpressionOutput:
+        """Predict from sequence.
+
+        Parameters
+        ----------
+        codes
+            Sequence codes ``(n, slots, window)``; slot 0 is the promoter.
+        slot_features
+            ``(n, slots, n_slot_features)``.
+        gene_features
+            ``(n, n_gene_features)``.
+        padding
+            True where a slot holds no element, ``(n, slots)``; ``None``: every slot holds one.
+        """
+        n, slots, window = codes.shape
+        embeddings = self.embed(codes.reshape(n * slots, window)).view(n, slots, -1)
+        return self.interact(embeddings, slot_features, gene_features, padding)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Embedding ``(n, embedding_dim)`` of each sequence ``(n, window)``."""
+        return self.head(self.encoder(self.one_hot(codes)))
+
+    def fuse(self, embeddings: Tensor, slot_features: Tensor | None) -> Tensor:
+        """Join the features of slots with their embeddings."""
+        expected = self.config.n_slot_features
+        found = 0 if slot_features is None else slot_features.shape[-1]
+        if found != expected:
+            raise ValueError(f"slot_features hold {found} features; this model takes {expected}")
+        if self.fusion is None:
+            return embeddings
+        return self.fusion(torch.cat([embeddings, slot_features], dim=-1))  # type: ignore[list-item]
+
+    def interact(
+        self,
+        embeddings: Tensor,
+        slot_features: Tensor | None = None,
+        gene_features: Tensor | None = None,
+        padding: Tensor | None = None,
+    ) -> ExpressionOutput:
+        """Predict from embeddings ``(n, slots, embedding_dim)``; the rest as in :meth:`forward`."""
+        expected = self.config.n_gene_features
+        found = 0 if gene_features is None else gene_features.shape[-1]
+        if found != expected:
+            raise ValueError(f"gene_features hold {found} features; this model takes {expected}")
+        if padding is None:
+            padding = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+        states = self.fuse(embeddings, slot_features)
+        attention, promoter = [], []
+        for number, layer in enumerate(self.layers, start=1):
+            states, weights = layer(states, padding, promoter_only=number == len(self.layers))
+            attention.append(weights)
+            promoter.append(states[:, 0])
+        last = promoter[-1]
+        if gene_features is not None:
+            last = torch.cat([last, gene_features], dim=-1)
+        expression = self.predictor(last).squeeze(-1)
+        return ExpressionOutput(expression, torch.stack(attention), torch.stack(promoter))
+
+
+@dataclass(frozen=True)
+class EPInformerSeqConfig:
+    """Architecture of :class:`EPInformerSeq`.
+
+    Attributes
+    ----------
+    window
+        Length of the sequence in bp.
+    hidden
+        Width of the two hidden layers; 0 for one linear layer on the encoder's output.
+    dropout
+        Dropout in the hidden layers.
+    n_value
+        Value of each channel at an unknown base.
+    tower_batchnorm
+        Batch normalisation in the convolutional tower.
+    """
+
+    window: int = 256
+    hidden: int = 256
+    dropout: float = 0.1
+    n_value: float = 0.25
+    tower_batchnorm: bool = True
+
+
+class EPInformerSeq(Model[EPInformerSeqConfig]):
+    """Activity of a 256-bp sequence, log2(0.1 + activity); its tower is where EPInformer's starts from.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from eregtools.models import EPInformerSeq
+    >>> EPInformerSeq().eval()(torch.randint(0, 4, (2, 256), dtype=torch.uint8)).shape
+    torch.Size([2])
+    """
+
+    config_class = EPInformerSeqConfig
+
+    def __init__(self, config: EPInformerSeqConfig | None = None) -> None:
+        super().__init__(config or EPInformerSeqConfig())
+        config = self.config
+        self.one_hot = OneHot(config.n_value)
+        self.encoder = SequenceEncoder(batchnorm=config.tower_batchnorm)
+        size = SequenceEncoder.channels[-1] * (config.window // SequenceEncoder.stride)
+        layers: list[nn.Module] = []
+        for width in (config.hidden, config.hidden) if config.hidden else ():
+            layers += [nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(config.dropout)]
+            size = width
+        self.head = nn.Sequential(*layers, nn.Linear(size, 1))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Activity ``(n,)`` of sequences ``(n, window)`` given as codes."""
+        return self.activity(self.encoder(self.one_hot(codes)))
+
+    def activity(self, encoded: Tensor) -> Tensor:
+        """Activity ``(n,)`` from the encoder's output ``(n, 128, window // 16)``."""
+        return self.head(encoded.flatten(1)).squeeze(-1)

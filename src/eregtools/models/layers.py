@@ -1,0 +1,194 @@
+"""Layers shared by the models."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from eregtools.batches.encode import N_CODES, UNKNOWN
+
+
+def base_vectors(n_value: float) -> Tensor:
+    """One-hot channels of each code ``(6, 4)``: A C G T, unknown (``n_value`` in all four), padding (zero)."""
+    table = torch.zeros(N_CODES, 4)
+    table[:UNKNOWN] = torch.eye(4)
+    table[UNKNOWN] = n_value
+    return table
+
+
+class OneHot(nn.Module):
+    """Codes ``(n, length)`` to one-hot channels ``(n, 4, length)``; padding is all zero.
+
+    Parameters
+    ----------
+    n_value
+        Value of all four channels at an unknown base.
+    """
+
+    table: Tensor
+
+    def __init__(self, n_value: float) -> None:
+        super().__init__()
+        self.register_buffer("table", base_vectors(n_value), persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.table[codes.long()].transpose(1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Convolution of width 3, normalisation, ELU, halving; then a residual pointwise convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, batchnorm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, 3, padding=1)
+        self.norm = nn.BatchNorm1d(out_channels) if batchnorm else nn.Identity()
+        self.activation = nn.ELU()
+        self.pool = nn.MaxPool1d(2)
+        self.pointwise = nn.Conv1d(out_channels, out_channels, 1)
+        self.pointwise_activation = nn.ELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.activation(self.norm(self.conv(x))))
+        return x + self.pointwise_activation(self.pointwise(x))
+
+
+class SequenceEncoder(nn.Module):
+    """Convolutional tower of EPInformer: ``(n, 4, length)`` to ``(n, 128, length // 16)``.
+
+    Stem of 256 filters of width 8 (three positions of zero padding on the left, four on the right), then four
+    :class:`ConvBlock`. Output ``p`` depends on inputs ``16 p - 18`` to ``16 p + 34``.
+    """
+
+    stem_channels = 256
+    channels = (128, 64, 64, 128)
+    stride = 16
+    reach = (18, 34)
+    """How far an output at stride 16 sees to the left and right of its first input."""
+
+    def __init__(self, *, batchnorm: bool = True) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(4, self.stem_channels, 8)
+        self.stem_padding = nn.ConstantPad1d((3, 4), 0.0)
+        self.stem_activation = nn.ELU()
+        sizes = (self.stem_channels, *self.channels)
+        self.blocks = nn.ModuleList(ConvBlock(a, b, batchnorm=batchnorm) for a, b in pairwise(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem_activation(self.stem(self.stem_padding(x)))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class DilatedHead(nn.Module):
+    """From the tower's output over a 2-kb window to one embedding: ``(n, 128, positions)`` to ``(n, dim)``.
+
+    Three dilated convolutions without padding, a pointwise one to 32 channels, a linear map over the positions.
+    """
+
+    dilations = (2, 4, 6)
+    width = 64
+    channels = 32
+
+    def __init__(self, positions: int, dim: int, *, batchnorm: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        size = SequenceEncoder.channels[-1]
+        for dilation in self.dilations:
+            layers += self._unit(nn.Conv1d(size, self.width, 3, dilation=dilation), batchnorm)
+            size = self.width
+        layers += self._unit(nn.Conv1d(size, self.channels, 1), batchnorm)
+        self.convolutions = nn.Sequential(*layers)
+        self.positions = nn.Linear(positions - 2 * sum(self.dilations), dim // self.channels)
+        self.activation = nn.ELU()
+
+    @staticmethod
+    def _unit(conv: nn.Conv1d, batchnorm: bool) -> list[nn.Module]:
+        norm = nn.BatchNorm1d(conv.out_channels) if batchnorm else nn.Identity()
+        return [conv, norm, nn.ELU()]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.positions(self.convolutions(x))).flatten(1)
+
+
+class Product(nn.Module):
+    """Matrix product of two inputs, as a module so that attribution can hook it."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a @ b
+
+
+class PromoterAttention(nn.Module):
+    """Pre-norm attention layer in which enhancers see only the promoter and themselves.
+
+    The promoter (slot 0) attends to every slot that is not padding. Each enhancer attends to the promoter and
+    to itself, so its row of the attention matrix has two entries: time and memory grow linearly with the number
+    of slots. Equal to ``nn.MultiheadAttention`` under EPInformer's mask; softmax and products are modules so
+    that attribution can pass through them.
+
+    Parameters
+    ----------
+    dim
+        Width of a slot's state.
+    n_heads
+        Attention heads.
+    """
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm1 = nn.LayerNorm(dim)
+        self.in_proj = nn.Linear(dim, 3 * dim)
+        self.promoter_logits = Product()
+        self.promoter_softmax = nn.Softmax(dim=-1)
+        self.promoter_values = Product()
+        self.enhancer_softmax = nn.Softmax(dim=-1)
+        self.out_proj = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor, padding: Tensor, *, promoter_only: bool = False) -> tuple[Tensor, Tensor]:
+        """One layer.
+
+        Parameters
+        ----------
+        x
+            States ``(n, slots, dim)``; slot 0 is the promoter.
+        padding
+            True where a slot holds nothing, ``(n, slots)``.
+        promoter_only
+            Return only the promoter's new state ``(n, 1, dim)``: all that the last layer needs.
+
+        Returns
+        -------
+        New states, and the promoter's attention averaged over heads ``(n, slots)``.
+        """
+        n, slots, dim = x.shape
+        query, key, value = self._heads(self.in_proj(self.norm1(x)))
+        query = query * (dim // self.n_heads) ** -0.5
+        blocked = padding[:, None, None, :]
+
+        logits = self.promoter_logits(query[:, :, :1], key.transpose(-1, -2))
+        weights = self.promoter_softmax(logits.masked_fill(blocked, -torch.inf))
+        mixed = self.promoter_values(weights, value)
+        if promoter_only:
+            x = x[:, :1]
+        elif slots > 1:
+            mixed = torch.cat([mixed, self._enhancers(query, key, value, padding)], dim=2)
+        x = x + self.out_proj(mixed.transpose(1, 2).reshape(n, -1, dim))
+        return x + self.feed_forward(self.norm2(x)), weights[:, :, 0].mean(dim=1)
+
+    def _heads(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, slots, width = projected.shape
+        split = projected.view(n, slots, 3, self.n_heads, width // (3 * self.n_heads))
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def _enhancers(self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor) -> Tensor:
+        own = query[:, :, 1:]
+        to_promoter = (own * key[:, :, :1]).sum(-1)
+        to_self = (own * key[:, :, 1:]).sum(-1).masked_fill(padding[:, None, 1:], -torch.inf)
+        weights = self.enhancer_softmax(torch.stack([to_promoter, to_self], dim=-1))
+        return weights[..., :1] * value[:, :, :1] + weights[..., 1:] * value[:, :, 1:]

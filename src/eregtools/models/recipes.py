@@ -1,0 +1,160 @@
+"""Recipes: everything that turns raw data into the input a checkpoint was trained on.
+
+Weights fed with another recipe give wrong numbers without an error, so the recipe's name is stored with the weights
+and with each result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from eregtools._keys import MRNA_FEATURES, Layer, Var
+
+TRANSFORMS: Final[Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+    "raw": lambda x: x,
+    "|x|": np.abs,
+    "|x| / 1000": lambda x: np.abs(x) / 1000,
+    "log10(1 + x)": lambda x: np.log10(1 + x),
+    "log10(0.1 + x)": lambda x: np.log10(0.1 + x),
+    "log10(0.1 + 10 x)": lambda x: np.log10(0.1 + 10 * x),
+    "log(1 + x)": np.log1p,
+    "(log10(0.1 + x) - 0.7186) / 0.3137": lambda x: (np.log10(0.1 + x) - 0.7186) / 0.3137,
+}
+"""Transforms by the name under which a recipe records them."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One number given to the model beside sequence.
+
+    Attributes
+    ----------
+    name
+        ``distance`` (``links.var``), ``contact`` (``links.layers``), ``activity`` (``enhancers.layers``),
+        ``promoter_activity`` (``genes.layers``), or a column of ``genes.varm["mrna_features"]``.
+    transform
+        Name in :data:`TRANSFORMS`.
+    promoter
+        Value in the promoter's slot; ``None``: log(1 + promoter activity).
+    """
+
+    name: str
+    transform: str = "raw"
+    promoter: float | None = 0.0
+
+    def apply(self, values: ArrayLike) -> NDArray[np.float32]:
+        """Transform values of this feature."""
+        return TRANSFORMS[self.transform](np.asarray(values, dtype=np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How raw data become input, and what the output means.
+
+    Attributes
+    ----------
+    name
+        ``legacy``, ``v2`` or ``crispri-legacy``.
+    n_value
+        One-hot value of an unknown base.
+    slot_features, gene_features
+        Features in the model's order.
+    max_enhancers
+        Enhancers of a gene beyond this number are left out, the farthest first; ``None``: no limit.
+    promoter_window
+        Length of promoter sequence around the TSS in bp, genome strand.
+    flanks
+        Whether an element's window is filled with the sequence around it (otherwise with padding).
+    fold_scheme
+        Which chromosomes each fold tests.
+    """
+
+    name: str
+    n_value: float
+    slot_features: tuple[Feature, ...]
+    gene_features: tuple[Feature, ...]
+    max_enhancers: int | None = 60
+    promoter_window: int = 2000
+    flanks: bool = False
+    fold_scheme: str = "epinformer12"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary, for storing beside weights and results."""
+        return asdict(self)
+
+
+_DISTANCE, _ACTIVITY, _CONTACT = Var.distance, Layer.activity, Layer.contact
+
+
+def _gene_features(n: int, density: str = "raw", promoter: str = "raw") -> tuple[Feature, ...]:
+    if n == 0:
+        return ()
+    *features, last = (Feature(name) for name in MRNA_FEATURES)
+    features.append(Feature(last.name, density))
+    if n == len(MRNA_FEATURES) + 1:
+        features.append(Feature(Layer.promoter_activity, promoter))
+    return tuple(features)
+
+
+def _legacy(n_slot: int, n_gene: int) -> Recipe:
+    distance, contact = Feature(_DISTANCE, "|x| / 1000"), Feature(_CONTACT, "log10(1 + x)")
+    activity = Feature(_ACTIVITY)
+    slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot]
+    return Recipe("legacy", 0.25, slot, _gene_features(n_gene))
+
+
+def _v2(n_slot: int, n_gene: int) -> Recipe:
+    slot = (
+        Feature(_DISTANCE, "|x|", promoter=1.0),
+        Feature(_ACTIVITY, promoter=None if n_gene > len(MRNA_FEATURES) else 1.0),
+        Feature(_CONTACT, promoter=1.0),
+    )
+    return Recipe("v2", 0.0, slot[:n_slot], _gene_features(n_gene, promoter="log(1 + x)"))
+
+
+def _crispri_legacy(n_slot: int, n_gene: int) -> Recipe:
+    distance = Feature(_DISTANCE, "|x| / 1000")
+    contact = Feature(_CONTACT, "log10(0.1 + 10 x)", promoter=-1.0)
+    activity = Feature(_ACTIVITY, "log10(0.1 + x)", promoter=-1.0)
+    slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot]
+    genes = _gene_features(n_gene, density="(log10(0.1 + x) - 0.7186) / 0.3137")
+    return Recipe("crispri-legacy", 0.25, slot, genes, max_enhancers=None)
+
+
+RECIPES: Final[Mapping[str, Callable[[int, int], Recipe]]] = {
+    "legacy": _legacy,
+    "v2": _v2,
+    "crispri-legacy": _crispri_legacy,
+}
+
+
+def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int) -> Recipe:
+    """Recipe of that name for a model with so many features.
+
+    Parameters
+    ----------
+    name
+        ``"legacy"``: what the published weights were trained with (distance in kb, contact as log10(1 + x), raw
+        activity, N = 0.25, features of the promoter's slot 0). ``"v2"``: conventions of the later EPInformer
+        repository (distance in bp, activity, contact, all raw; N = 0; the promoter's slot holds ones and
+        log(1 + promoter activity)). ``"crispri-legacy"``: what the authors' CRISPRi benchmark fed to the legacy
+        weights, deviations included (contact in 0..100).
+    n_slot_features
+        Features of a slot, 0 to 3.
+    n_gene_features
+        Features of a gene, 0, 8 or 9.
+
+    Examples
+    --------
+    >>> from eregtools.models.recipes import get_recipe
+    >>> [f.name for f in get_recipe("legacy", n_slot_features=3, n_gene_features=9).slot_features]
+    ['distance', 'contact', 'activity']
+    """
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name](n_slot_features, n_gene_features)

@@ -1,0 +1,281 @@
+"""Published weights: which there are, where they come from, and that they are what they claim to be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import pandas as pd
+import yaml
+
+from eregtools._settings import settings
+
+if TYPE_CHECKING:
+    from eregtools.models.epinformer import EPInformer, EPInformerSeq
+
+WEIGHTS_VARIABLE = "EREGTOOLS_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One published file.
+
+    Attributes
+    ----------
+    family, biosample, assay, fold
+        What it was trained as and on.
+    file
+        Name under which we keep it.
+    path, commit, url
+        Where it is in its authors' repository.
+    sha256, size
+        Hash and bytes of the file.
+    """
+
+    family: str
+    biosample: str
+    assay: str
+    fold: int
+    file: str
+    path: str
+    commit: str
+    url: str
+    sha256: str
+    size: int
+    source: str
+    licence: str
+
+    @property
+    def set_name(self) -> str:
+        """Name of the set of fold models this belongs to, e.g. ``EPInformer-PE-Activity/K562/CAGE``."""
+        return f"{self.family}/{self.biosample}/{self.assay}"
+
+    @property
+    def name(self) -> str:
+        """Name of this one model, e.g. ``EPInformer-PE-Activity/K562/CAGE/fold1``."""
+        return f"{self.set_name}/fold{self.fold}"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What is stored with the model and with its results."""
+        return {
+            "name": self.name,
+            "family": self.family,
+            "biosample": self.biosample,
+            "assay": self.assay,
+            "fold": self.fold,
+            "fold_scheme": "epinformer12",
+            "recipe": "legacy",
+            "sha256": self.sha256,
+            "source": f"{self.source}@{self.commit[:12]}",
+            "licence": self.licence,
+        }
+
+
+@cache
+def registry() -> tuple[Checkpoint, ...]:
+    """Every published checkpoint we know the hash of."""
+    text = resources.files("eregtools.models").joinpath("registry.yaml").read_text()
+    content = yaml.safe_load(text)
+    found = []
+    for entry in content["sets"]:
+        for fold, file in entry["folds"].items():
+            path = entry["path"].format(fold=fold)
+            url = content["url"].format(source=content["source"], commit=entry["commit"], path=path)
+            found.append(
+                Checkpoint(
+                    entry["family"],
+                    entry["biosample"],
+                    entry["assay"],
+                    fold,
+                    entry["file"].format(fold=fold),
+                    path,
+                    entry["commit"],
+                    url,
+                    file["sha256"],
+                    file["bytes"],
+                    content["source"],
+                    content["licence"],
+                )
+            )
+    return tuple(found)
+
+
+def list_models() -> pd.DataFrame:
+    """List the published models that :func:`load` knows by name.
+
+    Returns
+    -------
+    One row a checkpoint: name, family, biosample, assay, fold, file, sha256, source, licence.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> table = er.models.list()
+    >>> table.loc[table["assay"] == "CAGE", "name"].iloc[0]
+    'EPInformer-PE-Activity/K562/CAGE/fold1'
+    """
+    columns = ["name", "family", "biosample", "assay", "fold", "file", "sha256", "source", "licence"]
+    return pd.DataFrame([{column: getattr(c, column) for column in columns} for c in registry()])
+
+
+def find(name: str) -> tuple[Checkpoint, ...]:
+    """Checkpoints of a set or of one fold, by name; empty if there is none."""
+    return tuple(c for c in registry() if name in (c.set_name, c.name))
+
+
+def load(name: str | Path) -> EPInformer | EPInformerSeq:
+    """Load one model.
+
+    Parameters
+    ----------
+    name
+        Name of a published model (see :func:`list_models`), a folder written by ``model.save``, or a published
+        ``.pt`` file.
+
+    Returns
+    -------
+    The model, on the CPU, in evaluation mode; ``model.provenance`` says what it is.
+
+    Raises
+    ------
+    KeyError
+        No model has this name, or the name stands for a set of fold models.
+    FileNotFoundError
+        The weights are not at hand; the message says where to put them.
+    ValueError
+        The file's hash is not the registered one, or the file is no such model.
+    """
+    if isinstance(name, str) and (found := find(name)):
+        if found[0].name != name:
+            folds = ", ".join(f"fold{c.fold}" for c in found)
+            raise KeyError(f"{name!r} is a set of fold models; name one of them: {name}/ + {folds}")
+        return load_published(fetch(found[0]))
+    path = Path(name)
+    if path.is_dir():
+        return _load_folder(path)
+    if path.suffix in {".pt", ".pth", ".ckpt"} or path.is_file():
+        return load_published(path)
+    sets = sorted({c.set_name for c in registry()})
+    raise KeyError(f"no model {str(name)!r}: neither a folder nor a file, nor one of {', '.join(sets)} + /fold…")
+
+
+def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
+    """Read a published EPInformer checkpoint; what the registry knows of its hash goes to ``provenance``.
+
+    See :func:`eregtools.models.published.load_published` for what is read and what is refused.
+    """
+    from eregtools.models.published import load_published as read
+
+    model = read(path)
+    digest = sha256(Path(path))
+    known = next((c for c in registry() if c.sha256 == digest), None)
+    model.provenance = known.provenance if known else {"name": Path(path).name, "sha256": digest, "recipe": "legacy"}
+    return model
+
+
+def _load_folder(path: Path) -> EPInformer | EPInformerSeq:
+    import json
+
+    from eregtools.models.base import CONFIG_FILE
+    from eregtools.models.epinformer import EPInformer, EPInformerSeq
+
+    if not (path / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"{path} holds no {CONFIG_FILE}; a model folder is written by model.save()")
+    kind = json.loads((path / CONFIG_FILE).read_text()).get("model")
+    classes = {cls.__name__: cls for cls in (EPInformer, EPInformerSeq)}
+    if kind not in classes:
+        raise ValueError(f"{path} holds a model of type {kind!r}; this version knows {', '.join(classes)}")
+    return classes[kind].load(path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(checkpoint: Checkpoint) -> Path:
+    """Path of a published file whose hash is right, downloading it if need be.
+
+    ``EREGTOOLS_WEIGHTS`` (a folder, a ``file://`` or an ``http(s)://`` address) replaces the authors' repository;
+    a folder is used in place, a download is kept in ``settings.cache_dir / "weights"``.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file is not at hand and cannot be downloaded.
+    ValueError
+        The file found has another hash.
+    """
+    mirror = os.environ.get(WEIGHTS_VARIABLE, "").strip()
+    cached = settings.cache_dir / "weights" / checkpoint.file
+    if mirror and urlparse(mirror).scheme not in {"http", "https"}:
+        folder = Path(unquote(urlparse(mirror).path) if mirror.startswith("file://") else mirror).expanduser()
+        for candidate in _places(folder, checkpoint):
+            if candidate.is_file():
+                return _checked(candidate, checkpoint)
+    if cached.is_file():
+        return _checked(cached, checkpoint)
+    if mirror and urlparse(mirror).scheme in {"http", "https"}:
+        return _download(f"{mirror.rstrip('/')}/{checkpoint.file}", checkpoint, cached)
+    if mirror:
+        raise _missing(checkpoint, f"{WEIGHTS_VARIABLE}={mirror} does not hold it")
+    return _download(checkpoint.url, checkpoint, cached)
+
+
+def _places(folder: Path, checkpoint: Checkpoint) -> Iterator[Path]:
+    upstream = Path(checkpoint.path)
+    yield from (folder / checkpoint.file, folder / upstream, folder / upstream.name)
+
+
+def _checked(path: Path, checkpoint: Checkpoint) -> Path:
+    found = sha256(path)
+    if found != checkpoint.sha256:
+        raise ValueError(
+            f"{path} is not {checkpoint.name}: its sha256 is {found}, expected {checkpoint.sha256}; "
+            "the file is damaged or another one, replace it"
+        )
+    return path
+
+
+def _download(url: str, checkpoint: Checkpoint, target: Path) -> Path:
+    if settings.offline:
+        raise _missing(checkpoint, "settings.offline is on")
+    import pooch
+    from requests.exceptions import RequestException
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{checkpoint.sha256}",
+            fname=target.name,
+            path=target.parent,
+            progressbar=False,
+        )
+    except RequestException as error:
+        raise _missing(checkpoint, f"{url} cannot be read ({type(error).__name__})") from None
+    except ValueError as error:
+        if "hash" not in str(error).lower():
+            raise
+        raise ValueError(
+            f"{url} is not {checkpoint.name}: its sha256 differs from the registered {checkpoint.sha256}; "
+            "nothing was kept"
+        ) from None
+    return target
+
+
+def _missing(checkpoint: Checkpoint, why: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"weights {checkpoint.name} are not at hand ({why}): put {checkpoint.file} "
+        f"(sha256 {checkpoint.sha256}, {checkpoint.source}: {checkpoint.path}) into "
+        f"{settings.cache_dir / 'weights'}, or name a folder that has it in {WEIGHTS_VARIABLE}"
+    )

@@ -1,0 +1,268 @@
+"""Which model predicts which element: fold models, biosamples, published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eregtools._keys import Uns
+from eregtools._logging import logger
+from eregtools._schema import entry
+from eregtools.models import zoo
+from eregtools.models.base import Model
+from eregtools.sampling import fold_table, fold_that_tests
+
+if TYPE_CHECKING:
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+NO_FOLD = -1
+"""Key of a model that belongs to no fold, and mark of an element that no model predicts."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that is loaded when it is needed."""
+
+    load: Callable[[], Model[Any]]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """Models for one biosample, by the fold whose chromosomes each was not trained on.
+
+    Attributes
+    ----------
+    sources
+        ``{fold: model}``; a single model of no fold has the key :data:`NO_FOLD`.
+    scheme
+        Fold scheme of the keys.
+    """
+
+    sources: Mapping[int, Source]
+    scheme: str | None = None
+    foreign: bool = False
+    """Trained on another biosample than it is used for."""
+
+
+def model_set(
+    model: Any,
+    *,
+    sample: str,
+    family: Iterable[str],
+    assay: str,
+    expected: type[Model[Any]],
+    allow_cross_cell: bool,
+) -> ModelSet:
+    """Models that a ``model`` argument stands for, for one biosample.
+
+    Parameters
+    ----------
+    model
+        ``None`` (published weights), a name in the zoo, a folder or file, a module, a list or {fold: model} of fold
+        models, or {sample: any of these}.
+    sample
+        The biosample to predict.
+    family
+        Published families that serve, the preferred one first.
+    assay
+        What the models must predict.
+    expected
+        Class the models must have.
+    allow_cross_cell
+        Take weights of another biosample.
+    """
+    if isinstance(model, Mapping) and not all(_is_fold(key) for key in model):
+        if sample not in model:
+            raise KeyError(f"no model for biosample {sample!r}; model= has {', '.join(map(str, model))}")
+        model = model[sample]
+    if model is None:
+        model = _published(sample, family, assay)
+    sources = _sources(model, expected)
+    schemes = {str(s) for source in sources.values() if (s := source.provenance.get("fold_scheme"))}
+    if len(schemes) > 1:
+        raise ValueError(f"fold models of different schemes cannot be used together: {', '.join(sorted(schemes))}")
+    biosamples, assays = (
+        {str(source.provenance[key]) for source in sources.values() if source.provenance.get(key)}
+        for key in ("biosample", "assay")
+    )
+    if assays - {assay}:
+        raise ValueError(f"the weights predict {', '.join(sorted(assays))}, not {assay}; pass assay= or other weights")
+    foreign = bool(biosamples - {sample})
+    if foreign and not allow_cross_cell:
+        raise ValueError(
+            f"the weights were trained on {', '.join(sorted(biosamples))}, not on {sample!r}; "
+            "pass allow_cross_cell=True to use them all the same (the result is marked)"
+        )
+    return ModelSet(sources, schemes.pop() if schemes else None, foreign)
+
+
+def assign_folds(
+    mdata: MuData,
+    models: ModelSet,
+    chromosomes: pd.Series,
+    fold: int | str,
+    *,
+    allow_leakage: bool,
+    what: str,
+) -> tuple[NDArray[np.int64], bool]:
+    """Fold model for each element, and whether one predicts chromosomes it was trained on.
+
+    Parameters
+    ----------
+    chromosomes
+        Chromosome of each element ``(n,)``.
+    fold
+        ``"auto"``: the model that never saw the element's chromosome; a number: that model.
+    allow_leakage
+        Let a numbered fold predict chromosomes that it does not test.
+
+    Returns
+    -------
+    Keys of ``models.sources``; :data:`NO_FOLD` where no model serves (unless that is itself a key).
+    """
+    if fold != "auto" and not _is_fold(fold):
+        raise ValueError(f"fold is {fold!r}; expected 'auto' or a fold's number")
+    if list(models.sources) == [NO_FOLD]:
+        if fold != "auto":
+            raise KeyError(f"fold {fold} was asked for, but the model given belongs to no fold")
+        return np.full(len(chromosomes), NO_FOLD), False
+    if models.scheme is None:
+        raise ValueError("the fold models do not say which chromosomes they leave out (no fold_scheme)")
+    names = chromosomes.astype(str)
+    tests = names.map(fold_that_tests(_table(mdata, models.scheme, names.unique()))).to_numpy(dtype=np.int64)
+    known = sorted(models.sources)
+    if fold == "auto":
+        chosen = np.where(np.isin(tests, known), tests, NO_FOLD)
+        if not (chosen != NO_FOLD).any():
+            raise KeyError(
+                f"no fold model serves these {what}: their chromosomes are tested by folds "
+                f"{sorted(set(tests.tolist()) - {NO_FOLD})}, the weights at hand are of folds {known}"
+            )
+        if lost := int((chosen == NO_FOLD).sum()):
+            logger.warning(
+                "%d of %d %s are left NaN: no fold model leaves their chromosome out", lost, len(chosen), what
+            )
+        return chosen, False
+    if int(fold) not in models.sources:
+        raise KeyError(f"no weights of fold {fold}; there are folds {known}")
+    seen = tests != int(fold)
+    if seen.any() and not allow_leakage:
+        raise ValueError(
+            f"fold {fold} does not test {', '.join(names[seen].unique()[:5])}: its model was trained or selected on "
+            f"{int(seen.sum())} of {len(seen)} {what}. Use fold='auto', or allow_leakage=True (the result is marked)"
+        )
+    return np.full(len(names), int(fold)), bool(seen.any())
+
+
+def record_result(mdata: MuData, key: str, rows: list[dict[str, Any]]) -> None:
+    """Store what made a result, one row a biosample and fold, under ``uns["eregtools"]["results"][key]``.
+
+    Rows of other biosamples from an earlier call are kept.
+    """
+    from importlib.metadata import version
+
+    results = entry(mdata, Uns.results)
+    table = pd.DataFrame([{**row, "eregtools_version": version("eregtools")} for row in rows]).astype({"fold": "int64"})
+    if (old := results.get(key)) is not None:
+        table = pd.concat([old[~old["sample"].isin(table["sample"])], table])
+    results[key] = table.reset_index(drop=True).rename(index=str)
+
+
+def result_row(sample: str, fold: int, source: Source, models: ModelSet, recipe: str, leaky: bool) -> dict[str, Any]:
+    """One row of :func:`record_result`."""
+    return {
+        "sample": sample,
+        "fold": fold,
+        "model": str(source.provenance.get("name", "")),
+        "sha256": str(source.provenance.get("sha256", "")),
+        "trained_on": str(source.provenance.get("biosample", "")),
+        "recipe": recipe,
+        "cross_cell": models.foreign,
+        "leakage": leaky,
+    }
+
+
+def _table(mdata: MuData, scheme: str, chromosomes: Iterable[str]) -> pd.DataFrame:
+    stored = entry(mdata, Uns.folds).get(scheme)
+    return fold_table(scheme, chromosomes) if stored is None else stored
+
+
+def _published(sample: str, family: Iterable[str], assay: str) -> str:
+    sets = {(c.family, c.biosample, c.assay) for c in zoo.registry()}
+    families = list(family)
+    for name in families:
+        if (name, sample, assay) in sets:
+            return f"{name}/{sample}/{assay}"
+    served = sorted({f"{b} {a}" for f, b, a in sets if f in families})
+    raise KeyError(
+        f"no published weights for biosample {sample!r} and assay {assay!r} (there are: {', '.join(served)}); pass model="
+    )
+
+
+def _is_fold(key: Any) -> bool:
+    return isinstance(key, int | np.integer) and not isinstance(key, bool)
+
+
+def _sources(model: Any, expected: type[Model[Any]]) -> dict[int, Source]:
+    if isinstance(model, str) and (found := zoo.find(model)):
+        return {c.fold: Source(lambda c=c: _loaded(zoo.fetch(c), expected), c.provenance) for c in found}  # type: ignore[misc]
+    if isinstance(model, Mapping):
+        return {int(fold): _single(one, expected, int(fold)) for fold, one in model.items()}
+    if isinstance(model, list | tuple):
+        if not model:
+            raise ValueError("model= is an empty list")
+        singles = [_single(one, expected) for one in model]
+        folds = [source.provenance.get("fold") for source in singles]
+        if None in folds or len(set(folds)) < len(folds):
+            raise ValueError(
+                f"a list of fold models must say their folds, each once (found {folds}); pass {{fold: model}} instead"
+            )
+        return {int(fold): source for fold, source in zip(folds, singles, strict=True)}  # type: ignore[arg-type]
+    if isinstance(model, str | Path) and (folders := _fold_folders(Path(model))):
+        return {fold: _single(folder, expected, fold) for fold, folder in folders.items()}
+    source = _single(model, expected)
+    return {int(source.provenance.get("fold", NO_FOLD)): source}
+
+
+def _fold_folders(path: Path) -> dict[int, Path]:
+    if not path.is_dir():
+        return {}
+    folders = {f.name.removeprefix("fold"): f for f in path.glob("fold*") if f.is_dir()}
+    return {
+        int(number.strip("_-")): folder for number, folder in sorted(folders.items()) if number.strip("_-").isdigit()
+    }
+
+
+def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> Source:
+    if isinstance(model, Model):
+        loaded = _checked(model, expected)
+    elif isinstance(model, str | Path):
+        loaded = _loaded(model, expected)
+    else:
+        raise TypeError(f"model= holds a {type(model).__name__}; expected a model, a name or a path")
+    provenance = dict(loaded.provenance)
+    if fold is not None:
+        if provenance.get("fold", fold) != fold:
+            raise ValueError(
+                f"the model given for fold {fold} is of fold {provenance['fold']} ({provenance.get('name')})"
+            )
+        provenance = {"fold_scheme": "epinformer12", **provenance, "fold": fold}
+    return Source(lambda: loaded, provenance)
+
+
+def _loaded(model: str | Path, expected: type[Model[Any]]) -> Model[Any]:
+    return _checked(zoo.load(model), expected)
+
+
+def _checked(model: Model[Any], expected: type[Model[Any]]) -> Model[Any]:
+    if not isinstance(model, expected):
+        name = model.provenance.get("name", "the model")
+        raise ValueError(f"{name} is a {type(model).__name__}; this needs a {expected.__name__}")
+    return model

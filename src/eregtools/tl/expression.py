@@ -1,0 +1,390 @@
+"""Predict gene expression with EPInformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eregtools._keys import Layer, Modality, Var
+from eregtools._logging import logger, progress_bar
+from eregtools._schema import entry, put_layer, require_modality, validate
+from eregtools.batches.encode import PADDING, UNKNOWN, centred_windows, element_windows
+from eregtools.batches.genes import GeneInputs, gene_inputs
+from eregtools.genome import Genome, get_genome
+from eregtools.tl._models import NO_FOLD, ModelSet, Source, assign_folds, model_set, record_result, result_row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from mudata import MuData
+    from numpy.typing import NDArray
+
+    from eregtools.models.recipes import Recipe
+
+_ELEMENTS_PER_CHUNK = 4096
+_WITH_CONTACT = "EPInformer-PE-Activity-HiC"
+_WITHOUT_CONTACT = "EPInformer-PE-Activity"
+
+
+def predict_expression(
+    mdata: MuData,
+    model: Any = None,
+    *,
+    assay: str = "RNA",
+    fold: int | str = "auto",
+    genome: Genome | str | Path | None = None,
+    sample: str | Iterable[str] | None = None,
+    device: str | torch.device | None = None,
+    batch_size: int | None = None,
+    key_added: str | None = None,
+    allow_cross_cell: bool = False,
+    allow_leakage: bool = False,
+    copy: bool = False,
+) -> MuData | None:
+    """Predict the expression of every gene from its promoter and linked enhancers.
+
+    Each distinct promoter and enhancer is encoded once, only the part of its window that holds sequence is
+    computed, and genes are never padded to the model's largest number of enhancers; the numbers are those of the
+    plain network.
+
+    Parameters
+    ----------
+    mdata
+        Object with ``links`` and the features that the model's recipe names.
+    model
+        ``None``: published weights for the biosample and assay. A name in ``er.models.list()`` or of a set of fold
+        models, a folder, a ``.pt`` file, a module, a list or ``{fold: model}`` of fold models, or
+        ``{sample: any of these}``.
+    assay
+        ``"RNA"`` (z-score of log10(RPKM + 0.1) for the published weights) or ``"CAGE"`` (log10(1 + counts)).
+    fold
+        ``"auto"``: each gene by the model that never saw its chromosome. A number: that fold's model, for genes
+        on the chromosomes it tests.
+    genome
+        Genome, FASTA path or registered name; ``None``: the genome named in the object.
+    sample
+        Biosamples to predict; ``None``: all.
+    device
+        ``None``: ``settings.device``.
+    batch_size
+        Genes that go through attention together; ``None``: as many as fit a bounded memory. Of no consequence for
+        the result.
+    key_added
+        Layer to write; ``None``: ``f"{assay}_pred"``.
+    allow_cross_cell
+        Use weights trained on another biosample; the result is marked.
+    allow_leakage
+        Let a numbered fold predict genes on chromosomes it was trained on; the result is marked.
+    copy
+        Return a new object and leave this one alone.
+
+    Returns
+    -------
+    ``None``, or the new object. Sets the following fields:
+
+    ``mdata["genes"].layers[f"{assay}_pred"]``
+        Prediction ``(n_samples, n_genes)``, float32, on the scale of the training target; NaN where none was made.
+    ``mdata.uns["eregtools"]["results"]``
+        Which weights made it, one row a biosample and fold.
+
+    Raises
+    ------
+    KeyError
+        A feature of the recipe is missing (the message names the call that adds it); no weights for the biosample.
+    ValueError
+        Weights of another biosample, assay or architecture; the object is a view.
+    FileNotFoundError
+        The weights are not at hand.
+
+    Notes
+    -----
+    Source: Lin, Luo and Pinello, Nature Communications 2026. Genes without enhancers are predicted from their
+    promoter; genes whose promoter sequence is unknown, or that lack a feature, are NaN.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
+    >>> er.tl.predict_expression(mdata, assay="CAGE", genome="hg38.fa")  # doctest: +SKIP
+    """
+    mdata = mdata.copy() if copy else mdata
+    key = key_added or Layer.expression_pred(assay)
+    values = np.full(require_genes(mdata).shape, np.nan, dtype=np.float32)
+    rows = []
+    samples = pick_samples(mdata, sample)
+    if key in mdata[Modality.genes].layers and len(samples) < mdata.n_obs:
+        values[:] = mdata[Modality.genes].layers[key]
+    settings = RunSettings(assay, fold, genome, device, batch_size, allow_cross_cell, allow_leakage)
+    for run in run_epinformer(mdata, model, samples, settings, "Predicting expression"):
+        row = mdata.obs_names.get_loc(run.sample)
+        values[row, run.inputs.gene] = run.expression
+        rows.append(run.provenance)
+    for name in samples:
+        done = {r["fold"] for r in rows if r["sample"] == name}
+        logger.info(
+            "%s: %s of %d genes predicted with %d fold models",
+            name,
+            np.isfinite(values[mdata.obs_names.get_loc(name)]).sum(),
+            values.shape[1],
+            len(done),
+        )
+    put_layer(mdata, Modality.genes, key, values)
+    record_result(mdata, f"{Modality.genes}:{key}", rows)
+    return mdata if copy else None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How EPInformer is run over an object; fields as the arguments of :func:`predict_expression`."""
+
+    assay: str
+    fold: int | str
+    genome: Genome | str | Path | None
+    device: str | torch.device | None
+    batch_size: int | None
+    allow_cross_cell: bool
+    allow_leakage: bool
+    recipe: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one fold model made of one biosample's genes."""
+
+    sample: str
+    inputs: GeneInputs
+    expression: NDArray[np.float32]
+    """``(n_genes,)``."""
+    attention: NDArray[np.float32]
+    """``(n_layers, n_links)``."""
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Genes of one biosample that one model is to predict."""
+
+    sample: str
+    inputs: GeneInputs
+    recipe: Recipe
+    provenance: dict[str, Any]
+
+
+def run_epinformer(
+    mdata: MuData, model: Any, samples: list[str], settings: RunSettings, description: str
+) -> Iterator[Run]:
+    """Run EPInformer over the genes of each biosample, model by model and chromosome by chromosome."""
+    from eregtools.models.device import pick_device
+    from eregtools.models.inference import GenePredictor, SlotEncoder
+
+    genome = object_genome(mdata, settings.genome)
+    device = pick_device(settings.device)
+    jobs = _jobs(mdata, model, samples, settings)
+    usable = _known_promoters(mdata, genome, jobs)
+    total = sum(len(s) for _, group in jobs.values() for s in _distinct_slots(group))
+    with progress_bar(total, description, "sequences") as bar:
+        for source, group in jobs.values():
+            network: Any = source.load()
+            encoder, predictor = SlotEncoder(network, device), GenePredictor(network, device)
+            encoder.tower.expect(_positions(mdata, group, network.config.window))
+            for chromosome in _chromosomes(mdata, group):
+                local = [_on(mdata, job, chromosome, usable) for job in group]
+                genes, elements = _distinct_slots(local)
+                recipe = group[0].recipe
+                promoters = encoder(_promoter_codes(mdata, genome, genes, recipe))
+                embedded = _embed_elements(mdata, genome, elements, recipe, encoder, bar)
+                bar.update(len(genes))
+                for job in local:
+                    expression, attention = predictor(
+                        job.inputs,
+                        promoters[np.searchsorted(genes, job.inputs.gene)],
+                        embedded[np.searchsorted(elements, job.inputs.element)],
+                        batch_size=settings.batch_size,
+                    )
+                    yield Run(job.sample, job.inputs, expression, attention, job.provenance)
+
+
+def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) -> dict[Any, tuple[Source, list[_Job]]]:
+    """Jobs by the model that does them; all arguments are checked before anything is computed."""
+    from eregtools.models import get_recipe
+    from eregtools.models.epinformer import EPInformer
+
+    chromosomes = mdata[Modality.genes].var[Var.chromosome]
+    jobs: dict[Any, tuple[Source, list[_Job]]] = {}
+    for sample in samples:
+        models: ModelSet = model_set(
+            model,
+            sample=sample,
+            family=_families(mdata, sample, settings.assay),
+            assay=settings.assay,
+            expected=EPInformer,
+            allow_cross_cell=settings.allow_cross_cell,
+        )
+        chosen, leaky = assign_folds(
+            mdata, models, chromosomes, settings.fold, allow_leakage=settings.allow_leakage, what="genes"
+        )
+        alone = list(models.sources) == [NO_FOLD]
+        inputs: dict[Recipe, GeneInputs] = {}
+        for fold in np.unique(chosen):
+            if fold == NO_FOLD and not alone:
+                continue
+            source = models.sources[int(fold)]
+            network: Any = source.load()
+            name = settings.recipe or source.provenance.get("recipe", "legacy")
+            recipe = get_recipe(
+                name,
+                n_slot_features=network.config.n_slot_features,
+                n_gene_features=network.config.n_gene_features,
+            )
+            if recipe.n_value != network.config.n_value:
+                raise ValueError(
+                    f"recipe {recipe.name!r} encodes N as {recipe.n_value}, but the model was built for "
+                    f"{network.config.n_value}: the weights belong to another recipe"
+                )
+            if recipe not in inputs:
+                inputs[recipe] = gene_inputs(mdata, sample, recipe)
+                _report_incomplete(inputs[recipe], sample)
+            rows = np.flatnonzero((chosen == fold) & inputs[recipe].complete())
+            job = _Job(
+                sample,
+                inputs[recipe].take(rows),
+                recipe,
+                result_row(sample, int(fold), source, models, recipe.name, leaky),
+            )
+            key = source.provenance.get("sha256") or id(network)
+            jobs.setdefault((key, recipe), (source, []))[1].append(job)
+    return jobs
+
+
+def _families(mdata: MuData, sample: str, assay: str) -> tuple[str, ...]:
+    """List the published families in order of preference: the one with weights for every fold, else the richer one."""
+    from eregtools.models import zoo
+
+    folds = {
+        family: sum((c.family, c.biosample, c.assay) == (family, sample, assay) for c in zoo.registry())
+        for family in (_WITH_CONTACT, _WITHOUT_CONTACT)
+    }
+    has_contact = Layer.contact in mdata[Modality.links].layers
+    if has_contact and folds[_WITH_CONTACT] >= folds[_WITHOUT_CONTACT]:
+        return _WITH_CONTACT, _WITHOUT_CONTACT
+    return _WITHOUT_CONTACT, _WITH_CONTACT
+
+
+def _report_incomplete(inputs: GeneInputs, sample: str) -> None:
+    without = int((np.diff(inputs.offsets) == 0).sum())
+    if without:
+        logger.info("%s: %d genes have no enhancer and are predicted from their promoter", sample, without)
+    if lost := int((~inputs.complete()).sum()):
+        logger.warning("%s: %d genes lack a feature (NaN) and are not predicted", sample, lost)
+
+
+def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source, list[_Job]]]) -> NDArray[np.bool_]:
+    """Genes whose promoter has at least one known base."""
+    genes = mdata[Modality.genes].var
+    usable = np.ones(len(genes), dtype=bool)
+    for recipe in {job.recipe for _, group in jobs.values() for job in group}:
+        rows = np.arange(len(genes))
+        for part in np.array_split(rows, max(1, len(rows) // _ELEMENTS_PER_CHUNK)):
+            usable[part] &= (_promoter_codes(mdata, genome, part, recipe) < UNKNOWN).any(axis=1)
+    if lost := int((~usable).sum()):
+        logger.warning(
+            "%d genes have a promoter without a known base (all N) and are not predicted, first %s",
+            lost,
+            genes.index[np.flatnonzero(~usable)[0]],
+        )
+    return usable
+
+
+def _distinct_slots(jobs: list[_Job]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    genes = np.unique(np.concatenate([job.inputs.gene for job in jobs]))
+    return genes, np.unique(np.concatenate([job.inputs.element for job in jobs]))
+
+
+def _positions(mdata: MuData, jobs: list[_Job], window: int) -> int:
+    """Positions that encoding the jobs' distinct slots takes, about."""
+    genes, elements = _distinct_slots(jobs)
+    table = mdata[Modality.enhancers].var.iloc[elements]
+    width = (table[Var.end] - table[Var.start]).to_numpy()
+    return len(genes) * window + int(np.minimum(width + 100, window).sum())
+
+
+def _chromosomes(mdata: MuData, jobs: list[_Job]) -> list[str]:
+    names = mdata[Modality.genes].var[Var.chromosome].astype(str)
+    return list(names.iloc[_distinct_slots(jobs)[0]].unique())
+
+
+def _on(mdata: MuData, job: _Job, chromosome: str, usable: NDArray[np.bool_]) -> _Job:
+    names = mdata[Modality.genes].var[Var.chromosome].to_numpy()
+    here = (names[job.inputs.gene] == chromosome) & usable[job.inputs.gene]
+    return _Job(job.sample, job.inputs.take(np.flatnonzero(here)), job.recipe, job.provenance)
+
+
+def _promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], recipe: Recipe) -> NDArray[np.uint8]:
+    table = mdata[Modality.genes].var.iloc[rows]
+    return centred_windows(
+        genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), recipe.promoter_window
+    )
+
+
+def _embed_elements(
+    mdata: MuData, genome: Genome, rows: NDArray[np.int64], recipe: Recipe, encoder: Any, bar: Any
+) -> torch.Tensor:
+    import torch
+
+    out = torch.empty(len(rows), encoder.dim, device=encoder.device)
+    table = mdata[Modality.enhancers].var
+    unknown = 0
+    for begin in range(0, len(rows), _ELEMENTS_PER_CHUNK):
+        part = table.iloc[rows[begin : begin + _ELEMENTS_PER_CHUNK]]
+        codes = element_windows(
+            genome,
+            part[Var.chromosome].astype(str).tolist(),
+            part[Var.start].to_numpy(),
+            part[Var.end].to_numpy(),
+            encoder.window,
+            flanks=recipe.flanks,
+        )
+        unknown += int(((codes == UNKNOWN) | (codes == PADDING)).all(axis=1).sum())
+        out[begin : begin + len(part)] = encoder(codes)
+        bar.update(len(part))
+    if unknown:
+        logger.info("%d linked elements have no known base (all N); they are read as N", unknown)
+    return out
+
+
+def object_genome(mdata: MuData, genome: Genome | str | Path | None) -> Genome:
+    """Genome of a ``genome`` argument; ``None``: the one named in the object, which must be registered."""
+    if genome is not None:
+        return get_genome(genome)
+    name = entry(mdata).get("genome")
+    if name is None:
+        raise KeyError("the object names no genome; pass genome=")
+    try:
+        return get_genome(str(name))
+    except KeyError:
+        raise KeyError(
+            f"the object was built on genome {name!r}, which is not registered in this session; pass genome= "
+            f"or call er.register_genome({name!r}, path)"
+        ) from None
+
+
+def pick_samples(mdata: MuData, sample: str | Iterable[str] | None) -> list[str]:
+    """Biosamples of a ``sample`` argument; ``None``: all."""
+    if sample is None:
+        return [str(name) for name in mdata.obs_names]
+    names = [sample] if isinstance(sample, str) else [str(name) for name in sample]
+    if unknown := [name for name in names if name not in mdata.obs_names]:
+        raise KeyError(f"no biosample {unknown[0]!r}; there are {', '.join(map(str, mdata.obs_names))}")
+    return names
+
+
+def require_genes(mdata: MuData) -> Any:
+    """Return the genes of an object that has genes, enhancers and links; checked."""
+    validate(mdata, full=False)
+    require_modality(mdata, Modality.enhancers, "er.pp.assemble")
+    require_modality(mdata, Modality.links, "er.pp.link")
+    return require_modality(mdata, Modality.genes, "er.pp.assemble")
