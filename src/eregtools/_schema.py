@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from mudata import MuData
 
 from eregtools._keys import INTERVAL, UNS, Layer, Modality, Uns, Var
 
-with contextlib.suppress(ValueError):  # an option that a version of mudata no longer has
+if hasattr(mudata, "set_options"):  # mudata 0.4 has no such option: it never pulls
     mudata.set_options(pull_on_update=False)
 
 SCHEMA_VERSION = 1

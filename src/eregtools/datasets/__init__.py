@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from eregtools.datasets.k562 import k562
+from eregtools.datasets.k562 import find_k562, k562
 
-__all__ = ["k562"]
+__all__ = ["find_k562", "k562"]

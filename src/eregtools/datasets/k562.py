@@ -17,8 +17,10 @@ from eregtools.io.tables import read_table
 
 if TYPE_CHECKING:
     from mudata import MuData
+    from numpy.typing import NDArray
 
 SAMPLE = "K562"
+MAX_ENHANCERS = 60
 
 FILES = {
     "elements": "K562_candidate_enhancers_counts.tsv.gz",
@@ -62,8 +64,8 @@ def find_k562(folder: str | Path) -> dict[str, Path]:
 def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> MuData:
     """Build the K562 object from raw elements, read counts, genes and genome.
 
-    Genes without a complete promoter sequence (2 kb without an N) are left out. Elements whose centre 2,000 bp hold
-    an N are not linked; ``genes.var["n_missing"]`` counts them.
+    Genes without a complete promoter sequence (2 kb without an N) are left out. Elements with an N in their sequence
+    are not linked; ``genes.var["n_missing"]`` counts the links that a gene has fewer for it.
 
     Parameters
     ----------
@@ -117,16 +119,18 @@ def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> Mu
     pp.mrna_features(mdata, genes[list(MRNA_FEATURES)])
     expression = read_table(paths["expression"], index="gene_id")["actual_zlog10RPKM"].to_frame(SAMPLE)
     pp.add_expression(mdata, expression, assay="RNA")
-    pp.link(mdata)
-    every = mdata[Modality.links].var[Var.gene].value_counts()
-    pp.link(mdata, require_sequence=True, genome=sequence)
-    kept = mdata[Modality.links].var[Var.gene].value_counts()
-    pp.link(mdata, max_enhancers=60, require_sequence=True, genome=sequence)
-    missing = every.sub(kept, fill_value=0).reindex(mdata[Modality.genes].var_names, fill_value=0)
-    mdata[Modality.genes].var["n_missing"] = missing.to_numpy(dtype=np.int32)
+    pp.link(mdata, max_enhancers=MAX_ENHANCERS)
+    possible = _links_per_gene(mdata)
+    pp.link(mdata, max_enhancers=MAX_ENHANCERS, require_sequence=True, genome=sequence)
+    mdata[Modality.genes].var["n_missing"] = possible - _links_per_gene(mdata)
     pp.add_contacts(mdata)
     pp.split(mdata, "epinformer12")
     return mdata
+
+
+def _links_per_gene(mdata: MuData) -> NDArray[np.int32]:
+    counts = mdata[Modality.links].var[Var.gene].value_counts()
+    return counts.reindex(mdata[Modality.genes].var_names, fill_value=0).to_numpy(dtype=np.int32)
 
 
 def _complete_promoters(genes: pd.DataFrame, genome: Genome) -> pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,18 @@ def read_text(path: Path, expected: str) -> str:
         raise ValueError(f"{path} is not a text file; expected {expected}.") from None
 
 
-def split_columns(path: Path, expected: str, skip: tuple[str, ...] = ("#",)) -> tuple[pd.DataFrame, pd.Series]:
+def split_columns(
+    path: Path, expected: str, skip: tuple[str, ...] = ("#",), containing: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.Series]:
     """Tab-separated (or space-separated) rows as text, and the 1-based line of each; headers are left out.
 
-    All rows must have as many columns as the first.
+    With ``containing``, only lines with one of these texts are split, or all where none has. All rows must have
+    as many columns as the first.
     """
     lines = read_text(path, expected).splitlines()
     numbers = [k for k, line in enumerate(lines) if line.strip() and not line.startswith(skip)]
+    if containing is not None:
+        numbers = [k for k in numbers if any(text in lines[k] for text in containing)] or numbers
     if not numbers:
         raise ValueError(f"{path} has no rows below its header lines; expected {expected}.")
     first = lines[numbers[0]]

@@ -71,12 +71,13 @@ def read_gtf(
     0       chr1     10   20      -    gene   ENSG1         A
     """
     path = Path(path)
-    table, lines = split_columns(path, "a GTF file")
+    wanted = [features] if isinstance(features, str) else features
+    marks = None if wanted is None else [f"\t{feature}\t" for feature in wanted]
+    table, lines = split_columns(path, "a GTF file", containing=marks)
     if table.shape[1] != 9:
         raise ValueError(
             f"{path}, line {lines.iloc[0]}: {table.shape[1]} tab-separated columns found, expected the 9 of GTF."
         )
-    wanted = [features] if isinstance(features, str) else features
     if wanted is not None:
         keep = table[2].isin(list(wanted))
         if not keep.any():

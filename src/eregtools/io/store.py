@@ -99,22 +99,27 @@ def read(path: str | Path) -> MuData:
     FileNotFoundError: no_such_study.h5mu does not exist
     """
     source = Path(path).expanduser()
-    kind = _kind(source)
+    _kind(source)
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist{_saved_aside(source)}")
-    try:
-        mdata = mudata.read_h5mu(source) if kind == _H5MU else mudata.read_zarr(source)
-    except (PermissionError, MemoryError):
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"{source} cannot be read as {kind}: it is damaged or holds something else ({error})"
-        ) from error
+    mdata = _read_any(source)
     version = int(mdata.uns.get(UNS, {}).get(Uns.schema, SCHEMA_VERSION))
     if version > SCHEMA_VERSION:
         raise ValueError(
             f"{source} has schema version {version}, this eregtools knows {SCHEMA_VERSION}: update eregtools"
         )
+    return mdata
+
+
+def _read_any(source: Path) -> MuData:
+    try:
+        mdata = mudata.read_h5mu(source) if source.suffix == _H5MU else mudata.read_zarr(source)
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{source} is damaged or holds something else ({error})") from error
+    if not mdata.mod:  # mudata 0.4 reads any HDF5 file or folder as an empty object
+        raise ValueError(f"{source} is damaged or holds something else: it has no modality")
     return mdata
 
 

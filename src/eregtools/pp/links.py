@@ -139,7 +139,7 @@ def _pairs_within(
     below = doubled <= 2 * max_distance if inclusive in ("right", "both") else doubled < 2 * max_distance
     kept = above & below
     gene, enhancer, doubled = gene[kept], enhancer[kept], doubled[kept]
-    order = np.lexsort((enhancer, doubled, gene))
+    order = np.lexsort((doubled, gene))  # stable: equal distances stay in the order of the enhancers
     return gene[order], enhancer[order]
 
 

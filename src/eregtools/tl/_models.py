@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ class Source:
 
     load: Callable[[], Model[Any]]
     provenance: Mapping[str, Any]
+    key: Hashable
+    """The same for the same weights, so that biosamples that share them share the work."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,7 @@ def _is_fold(key: Any) -> bool:
 
 def _sources(model: Any, expected: type[Model[Any]]) -> dict[int, Source]:
     if isinstance(model, str) and (found := zoo.find(model)):
-        return {c.fold: Source(lambda c=c: _loaded(zoo.fetch(c), expected), c.provenance) for c in found}  # type: ignore[misc]
+        return {c.fold: Source(cache(partial(_fetched, c, expected)), c.provenance, c.sha256) for c in found}
     if isinstance(model, Mapping):
         return {int(fold): _single(one, expected, int(fold)) for fold, one in model.items()}
     if isinstance(model, list | tuple):
@@ -241,10 +244,11 @@ def _fold_folders(path: Path) -> dict[int, Path]:
 
 
 def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> Source:
+    key: Hashable
     if isinstance(model, Model):
-        loaded = _checked(model, expected)
+        loaded, key = _checked(model, expected), id(model)
     elif isinstance(model, str | Path):
-        loaded = _loaded(model, expected)
+        loaded, key = _loaded(model, expected), str(model)
     else:
         raise TypeError(f"model= holds a {type(model).__name__}; expected a model, a name or a path")
     provenance = dict(loaded.provenance)
@@ -254,15 +258,19 @@ def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> 
                 f"the model given for fold {fold} is of fold {provenance['fold']} ({provenance.get('name')})"
             )
         provenance = {"fold_scheme": "epinformer12", **provenance, "fold": fold}
-    return Source(lambda: loaded, provenance)
+    return Source(lambda: loaded, provenance, key)
 
 
 def _loaded(model: str | Path, expected: type[Model[Any]]) -> Model[Any]:
     return _checked(zoo.load(model), expected)
 
 
+def _fetched(checkpoint: zoo.Checkpoint, expected: type[Model[Any]]) -> Model[Any]:
+    return _checked(zoo.load_published(zoo.fetch(checkpoint)), expected)
+
+
 def _checked(model: Model[Any], expected: type[Model[Any]]) -> Model[Any]:
     if not isinstance(model, expected):
         name = model.provenance.get("name", "the model")
-        raise ValueError(f"{name} is a {type(model).__name__}; this needs a {expected.__name__}")
+        raise ValueError(f"{name} is of type {type(model).__name__}; expected {expected.__name__}")
     return model

@@ -255,8 +255,7 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                 recipe,
                 result_row(sample, int(fold), source, models, recipe.name, leaky),
             )
-            key = source.provenance.get("sha256") or id(network)
-            jobs.setdefault((key, recipe), (source, []))[1].append(job)
+            jobs.setdefault((source.key, recipe), (source, []))[1].append(job)
     return jobs
 
 
