@@ -261,6 +261,37 @@ def test_hic_agrees_with_hictkpy(shared):
         assert inside.nnz == len(data)
 
 
+WRITE = """
+import hictkpy, json, os, sys
+import pandas as pd
+file = hictkpy.hic.FileWriter(sys.argv[1], json.loads(sys.argv[2]), 1000, assembly="toy1")
+file.add_pixels(pd.DataFrame(json.loads(sys.argv[3]), columns=["bin1_id", "bin2_id", "count"]))
+file.finalize()
+os._exit(0)
+"""
+
+
+@needs_hictkpy
+def test_hic_of_known_counts(tmp_path):
+    path = tmp_path / "toy.hic"
+    parts = [np.argwhere(np.triu(matrix)) for matrix in counts_of().values()]
+    counts = [matrix[tuple(ij.T)] for matrix, ij in zip(counts_of().values(), parts, strict=True)]
+    pixels = [np.column_stack([ij + first, n]) for ij, n, first in zip(parts, counts, (0, 101), strict=True)]
+    table = np.concatenate(pixels).tolist()
+    subprocess.run([sys.executable, "-c", WRITE, str(path), json.dumps(SIZES), json.dumps(table)], check=True)
+    assert contacts_info(path).assembly == "toy1"
+    rng = np.random.default_rng(2)
+    chroms = rng.choice(["chr1", "2", "chr3"], 400)
+    a, b = rng.integers(0, 40_000, (2, 400))
+    values = contact_of_pairs(path, chroms, a, b, resolution=np.int64(1_000))
+    truth = {"chr1": expected("chr1"), "2": expected("chr2"), "chr3": np.full((60, 60), np.nan)}
+    np.testing.assert_array_equal(
+        values, [truth[c][i, j] for c, i, j in zip(chroms, a // 1_000, b // 1_000, strict=True)]
+    )
+    band = read_contacts(path, chromosome="chr2", resolution=1_000, max_distance=np.int64(3_000))
+    assert np.array_equal(band.matrix.toarray(), np.triu(expected("chr2")) - np.triu(expected("chr2"), 4))
+
+
 @needs_hictkpy
 def test_hic_counts_and_facts(shared):
     info = contacts_info(shared / HIC)

@@ -123,15 +123,20 @@ def test_linking_again_replaces_the_links():
 def test_elements_without_sequence_go_before_the_nearest_are_counted(tmp_path):
     fasta = tmp_path / "toy.fa"
     sequence = bytearray(b"ACGT" * 5_000)
-    sequence[13_249:13_250] = b"N"  # first base past the 2,000 bp around 12,250 … is 13,250
+    sequence[12_100:12_101] = b"N"
     fasta.write_text(">chr1\n" + sequence.decode() + "\n")
-    mdata = build([("chr1", 10_000, "+")], [("chr1", 12_000, 500), ("chr1", 14_000, 501)], [[1, 1]])
-    er.pp.link(mdata, max_enhancers=1, require_sequence=True, genome=fasta)
-    assert list(mdata["links"].var["enhancer"]) == ["e1"]  # the 2,000 bp around 14,250 begin at 13,250
-    mdata = build([("chr1", 10_000, "+")], [("chr1", 12_000, 500), ("chr1", 19_000, 100)], [[1, 1]])
-    er.pp.link(mdata, require_sequence=True, genome=fasta)  # an N, and the end of the chromosome
-    assert mdata["links"].n_vars == 0
-    validate(mdata)
+
+    def linked(*elements):
+        mdata = build([("chr1", 10_000, "+")], [("chr1", *element) for element in elements], [[1] * len(elements)])
+        er.pp.link(mdata, max_enhancers=1, require_sequence=True, genome=fasta)
+        validate(mdata)
+        return list(mdata["links"].var["enhancer"])
+
+    assert linked((12_000, 500), (14_000, 501)) == ["e1"]  # the N is in the first
+    assert linked((12_101, 500), (14_000, 501)) == ["e0"]  # the N is beside it, which no model reads
+    assert linked((11_000, 3_102)) == []  # of 3,102 bp the centre [11,551, 13,551) is read, which holds it
+    assert linked((10_050, 4_400)) == []
+    assert linked((12_100, 3_000)) == ["e0"]  # of 3,000 bp the centre [12,600, 14,600)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def _correlations(mdata: MuData) -> pd.DataFrame:
     rows = []
     for name, score in scores.items():
         row: dict[str, Any] = {"score": name}
-        for where, mask in (("no enhancer missing", complete), ("all", np.ones_like(complete))):
+        for where, mask in (("no link missing", complete), ("all", np.ones_like(complete))):
             usable = mask & np.isfinite(score) & np.isfinite(observed)
             r = np.corrcoef(score[usable], observed[usable])[0, 1] if usable.sum() > 2 else np.nan
             row[f"r ({where}, n = {usable.sum()})"] = round(float(r), 3)

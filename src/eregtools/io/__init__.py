@@ -1,17 +1,34 @@
 """Readers, one for each file format, and the object on disk."""
 
+from eregtools.io.bam import bam_counts, bam_coverage, bam_total
 from eregtools.io.bed import read_bed, read_narrowpeak
+from eregtools.io.contacts import ContactBand, ContactsInfo, contact_of_pairs, contacts_info, read_contacts
 from eregtools.io.gtf import read_genes, read_gtf
+from eregtools.io.links import read_abc, read_bedpe, read_crispr, read_re2g
 from eregtools.io.store import read, write
 from eregtools.io.tables import read_intervals_table, read_table
+from eregtools.io.vcf import read_vcf
 
 __all__ = [
+    "ContactBand",
+    "ContactsInfo",
+    "bam_counts",
+    "bam_coverage",
+    "bam_total",
+    "contact_of_pairs",
+    "contacts_info",
     "read",
+    "read_abc",
     "read_bed",
+    "read_bedpe",
+    "read_contacts",
+    "read_crispr",
     "read_genes",
     "read_gtf",
     "read_intervals_table",
     "read_narrowpeak",
+    "read_re2g",
     "read_table",
+    "read_vcf",
     "write",
 ]

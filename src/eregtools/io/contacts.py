@@ -57,6 +57,14 @@ class ContactBand:
         Distance up to which bins were read, in bases; None: the whole chromosome.
     missing
         bool ``(n_bins,)``: bins that the normalisation left out.
+
+    Examples
+    --------
+    >>> counts = csr_array(np.array([[8.0, 3.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 0.0]]))
+    >>> missing = np.array([False, False, True])
+    >>> band = ContactBand(counts, "chr1", 15_000, 5_000, "KR", "balanced counts", None, missing)
+    >>> band.at([7_000, 100, 100], [100, 4_900, 12_000])
+    array([ 3.,  8., nan])
     """
 
     matrix: csr_array
@@ -237,7 +245,7 @@ class _HicFile:
         return answer
 
     def normalizations(self, resolution: int) -> tuple[str, ...]:
-        names = self._ask(ask="normalizations", resolution=resolution)["names"]
+        names = self._ask(ask="normalizations", resolution=int(resolution))["names"]
         return (*(str(name) for name in names if name != "NONE"), "NONE")
 
     def unit(self, resolution: int, normalization: str) -> str:
@@ -248,7 +256,11 @@ class _HicFile:
     ) -> tuple[str, Iterator[tuple[str, _Pixels]]]:
         folder = Path(self._folder.name)
         answer = self._ask(
-            ask="bands", resolution=resolution, widths=dict(widths), candidates=list(candidates), folder=str(folder)
+            ask="bands",
+            resolution=int(resolution),
+            widths=dict(widths),
+            candidates=list(candidates),
+            folder=str(folder),
         )
 
         def load() -> Iterator[tuple[str, _Pixels]]:
@@ -552,7 +564,7 @@ def read_contacts(
     with _opened(path) as source:
         name = _match_chromosomes(source, path, [chromosome], chrom_sizes)[chromosome]
         candidates = _candidates(source, path, resolution, normalization)
-        width = None if max_distance is None else max_distance // resolution
+        width = None if max_distance is None else int(max_distance // resolution)
         used, bands = source.bands(resolution, {name: width}, candidates)
         band = _to_band(source, next(bands)[1], chromosome, name, resolution, max_distance, used)
     near = "" if max_distance is None else f" within {max_distance} bases"

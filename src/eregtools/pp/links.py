@@ -14,6 +14,7 @@ from mudata import MuData
 from eregtools._keys import Layer, Modality, Uns, Var
 from eregtools._logging import logger
 from eregtools._schema import entry, link_distance, put_layer, require_layer, require_modality, require_real
+from eregtools.batches.encode import UNKNOWN, element_windows
 from eregtools.genome import Genome, get_genome
 from eregtools.ranges import overlapping_pairs
 
@@ -53,8 +54,8 @@ def link(
     max_enhancers
         Keep the nearest of each gene in each biosample; ``None`` keeps all.
     require_sequence
-        Leave out elements whose 2,000 bp around the midpoint hold an N or pass the end of the chromosome,
-        before the nearest are counted.
+        Leave out elements with an N in the sequence that a model reads (the element itself; of one over
+        2,000 bp the centre 2,000), before the nearest are counted.
     genome
         Genome, its FASTA file, or a registered name; needed for ``require_sequence``.
     copy
@@ -150,15 +151,15 @@ def _intervals(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> pd.Da
 def _with_sequence(
     gene: np.ndarray, enhancer: np.ndarray, enhancers: pd.DataFrame, genome: Genome
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the pairs whose element is known base by base around its midpoint."""
+    """Keep the pairs whose element is known base by base, as far as a model reads it."""
     used = np.unique(enhancer)
     known = np.zeros(len(enhancers), dtype=bool)
-    midpoint = (enhancers[Var.start].to_numpy() + enhancers[Var.end].to_numpy()) // 2
+    start, end = enhancers[Var.start].to_numpy(), enhancers[Var.end].to_numpy()
     chromosome = enhancers[Var.chromosome].astype(object).to_numpy()
     for first in range(0, len(used), _ROWS_AT_ONCE):
         rows = used[first : first + _ROWS_AT_ONCE]
-        codes = genome.codes(chromosome[rows], midpoint[rows] - SEQUENCE_WIDTH // 2, SEQUENCE_WIDTH)
-        known[rows] = (codes < 4).all(axis=1)
+        codes = element_windows(genome, chromosome[rows].tolist(), start[rows], end[rows], SEQUENCE_WIDTH)
+        known[rows] = (codes != UNKNOWN).all(axis=1)
     logger.info("%d of %d elements near a gene have an N in their sequence", (~known[used]).sum(), len(used))
     return gene[known[enhancer]], enhancer[known[enhancer]]
 

@@ -15,12 +15,13 @@ from eregtools._keys import Uns
 from eregtools._logging import logger
 from eregtools._schema import entry
 from eregtools.models import zoo
-from eregtools.models.base import Model
 from eregtools.sampling import fold_table, fold_that_tests
 
 if TYPE_CHECKING:
     from mudata import MuData
     from numpy.typing import NDArray
+
+    from eregtools.models.base import Model
 
 NO_FOLD = -1
 """Key of a model that belongs to no fold, and mark of an element that no model predicts."""
@@ -172,7 +173,7 @@ def record_result(mdata: MuData, key: str, rows: list[dict[str, Any]]) -> None:
     from importlib.metadata import version
 
     results = entry(mdata, Uns.results)
-    table = pd.DataFrame([{**row, "eregtools_version": version("eregtools")} for row in rows]).astype({"fold": "int64"})
+    table = pd.DataFrame([{**row, "eregtools_version": version("eregtools")} for row in rows]).drop_duplicates()
     if (old := results.get(key)) is not None:
         table = pd.concat([old[~old["sample"].isin(table["sample"])], table])
     results[key] = table.reset_index(drop=True).rename(index=str)
@@ -244,6 +245,8 @@ def _fold_folders(path: Path) -> dict[int, Path]:
 
 
 def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> Source:
+    from eregtools.models.base import Model
+
     key: Hashable
     if isinstance(model, Model):
         loaded, key = _checked(model, expected), id(model)
