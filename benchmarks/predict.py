@@ -69,7 +69,7 @@ def k562_structure() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def k562_object() -> tuple[Any, RandomGenome]:
-    """The object with links and random signal."""
+    """Build the object with links and random signal."""
     genes, elements = k562_structure()
     ends = pd.concat([elements.groupby("chrom")["end"].max(), genes.groupby("chrom")["tss"].max()])
     genome = RandomGenome({name: int(size) + 10**6 for name, size in ends.groupby(level=0).max().items()})
@@ -138,7 +138,7 @@ def padded(mdata: Any, genome: RandomGenome, inputs: GeneInputs) -> tuple[torch.
 
 
 def fast(model: EPInformer, mdata: Any, genome: RandomGenome, inputs: GeneInputs) -> np.ndarray:
-    """The same genes by the pieces that ``er.tl.predict_expression`` uses."""
+    """Predict the same genes by the pieces that ``er.tl.predict_expression`` uses."""
     genes = mdata["genes"].var.iloc[inputs.gene]
     distinct, place = np.unique(inputs.element, return_inverse=True)
     part = mdata["enhancers"].var.iloc[distinct]
@@ -170,7 +170,8 @@ def run(repeats: int = 3) -> dict[str, Any]:
 
         def plain(tensors: tuple[torch.Tensor, ...] = tensors) -> np.ndarray:
             with torch.inference_mode():
-                return torch.cat([model(*(t[i : i + 4] for t in tensors)).expression for i in range(0, len(tensors[0]), 4)]).numpy()
+                parts = [[t[i : i + 4] for t in tensors] for i in range(0, len(tensors[0]), 4)]
+                return torch.cat([model(*part).expression for part in parts]).numpy()
 
         def plain_2d(tensors: tuple[torch.Tensor, ...] = tensors) -> np.ndarray:
             out = []

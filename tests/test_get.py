@@ -13,7 +13,9 @@ import pytest
 from mudata import MuData
 from scipy import sparse
 
+import eregtools
 from eregtools import get
+from eregtools.get import _select
 
 
 def _modality(samples: list[str], var: pd.DataFrame, **layers: np.ndarray) -> ad.AnnData:
@@ -205,7 +207,22 @@ def test_errors_say_what_there_is_and_the_way_out(mdata, arguments, message):
         get.links(mdata, **arguments)
 
 
-def test_reading_and_importing_plots_does_not_import_matplotlib():
-    code = "import sys, eregtools.get, eregtools.pl; print('matplotlib' in sys.modules)"
+@pytest.mark.parametrize(("modality", "layer"), _select._LAYER_MADE_BY)
+def test_the_call_that_an_error_names_exists(mdata, modality, layer):
+    mdata[modality].layers.pop(layer, None)
+    with pytest.raises(KeyError, match=rf"no layer '{layer}' in {modality}") as error:
+        _select.check_layer(mdata, modality, layer)
+    folder, name = re.search(r"Run er\.(\w+)\.(\w+) first", str(error.value)).groups()
+    assert callable(getattr(getattr(eregtools, folder), name))
+
+
+def test_a_missing_modality_names_the_call_that_makes_it(mdata):
+    alone = MuData({"genes": mdata["genes"].copy()})
+    with pytest.raises(KeyError, match=r"no modality 'links' \(it has genes\); run er\.pp\.link first"):
+        get.links(alone)
+
+
+def test_reading_and_importing_plots_imports_neither_matplotlib_nor_pyranges():
+    code = "import sys, eregtools.get, eregtools.pl; print({'matplotlib', 'pyranges'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"

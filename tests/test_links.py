@@ -12,7 +12,7 @@ from mudata import MuData
 
 import eregtools as er
 from eregtools._schema import validate
-from eregtools.pp.example import three_genes
+from eregtools.datasets.toy import three_genes
 
 CHROMOSOMES = ["chr1", "chr2"]
 

@@ -7,7 +7,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from networks import original_names, randomised
 
 import eregtools as er
 from eregtools.batches.encode import PADDING
@@ -15,6 +14,7 @@ from eregtools.models import EPInformer, EPInformerConfig, EPInformerSeq, EPInfo
 from eregtools.models.inference import ActivityPredictor, SlotEncoder
 from eregtools.models.layers import PromoterAttention
 from eregtools.models.recipes import RECIPES
+from networks import original_names, randomised
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def test_activity_parameter_counts():
         EPInformerConfig(n_slot_features=0, n_gene_features=0),
         EPInformerConfig(n_slot_features=1, n_value=0.0),
         EPInformerConfig(head_batchnorm=False, tower_batchnorm=False),
-        EPInformerConfig(embedding_dim=128, window=1024),
+        EPInformerConfig(embedding_dim=128, window=1024, tower_channels=(32, 24, 16, 16, 40)),
     ],
 )
 @pytest.mark.parametrize("tables", [True, False])
@@ -148,6 +148,7 @@ class TestConfig:
             ({"n_slot_features": 4}, "n_slot_features is 4"),
             ({"embedding_dim": 60}, "embedding_dim is 60"),
             ({"window": 100}, "window is 100"),
+            ({"tower_channels": (64, 32)}, "tower_channels is"),
         ],
     )
     def test_impossible_sizes(self, change, message):
@@ -192,10 +193,10 @@ class TestPublishedReader:
                 return (print, ("executed",))
 
         torch.save({"model_state_dict": Evil()}, tmp_path / "evil.pt")
-        with pytest.raises(ValueError, match="wants to run code .*print"):
+        with pytest.raises(ValueError, match=r"wants to run code .*print"):
             er.models.load_published(tmp_path / "evil.pt")
         (tmp_path / "plain.pt").write_bytes(pickle.dumps(Evil()))
-        with pytest.raises(ValueError, match="not a PyTorch checkpoint|wants to run code"):
+        with pytest.raises(ValueError, match=r"not a PyTorch checkpoint|wants to run code"):
             er.models.load_published(tmp_path / "plain.pt")
 
     @pytest.mark.parametrize("content", [b"", b",Pred,actual,fold_idx\n0,1.0,2.0,1\n", b"PK\x03\x04 truncated"])
@@ -266,7 +267,7 @@ class TestRecipes:
                 assert recipe.as_dict()["name"] == name
 
     def test_unknown(self):
-        with pytest.raises(ValueError, match="no recipe 'v3'; there are legacy, v2, crispri-legacy"):
+        with pytest.raises(ValueError, match="no recipe 'v3'; there are legacy, v2, crispri-legacy, log, promoter"):
             er.models.get_recipe("v3", n_slot_features=2, n_gene_features=9)
 
 

@@ -11,9 +11,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PatchCollection, PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 from mudata import MuData
 from scipy.stats import spearmanr
 
@@ -110,7 +112,7 @@ def _texts(figure) -> list[Text]:
     figure.canvas.draw()
     hidden = {
         text
-        for ax in figure.axes
+        for ax in figure.findobj(Axes)
         for axis in (ax.xaxis, ax.yaxis)
         for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
         for text in (tick.label1, tick.label2)
@@ -294,6 +296,31 @@ def test_genes_have_body_strand_and_name(mdata):
         assert np.sign(tip - row.tss) == (1 if row.Strand == "+" else -1)
 
 
+def test_a_gene_of_one_base_is_an_arrow_without_a_body(mdata):
+    genes = mdata["genes"].var
+    genes["Start"], genes["End"] = genes.tss, genes.tss + 1
+    genes.loc["ENSG002", "End"] += 5_000
+    ax = _by_label(pl.locus(mdata, "chr1:5,000,000-5,200,000", sample="K562", show=False))["genes"]
+    assert [patch.get_gid() for patch in ax.patches if patch.get_gid()] == ["gene:ENSG002"]
+    on = genes[genes.Chromosome == "chr1"]
+    assert {t.get_text() for t in ax.texts} == set(on.gene_name)
+    np.testing.assert_allclose(sorted(line.get_xdata()[0] for line in ax.lines), sorted(on.tss))
+    ax.figure.canvas.draw()
+    strokes = [Bbox(ax.transData.transform(line.get_xydata()[part])) for line in ax.lines for part in ([0, 1], [1, 2])]
+    assert not [t.get_text() for t in ax.texts if t.get_window_extent().count_overlaps(strokes)]
+
+
+def test_tick_labels_of_what_is_in_view_stand_clear_of_the_name_of_the_track(mdata):
+    values = mdata["enhancers"].layers["activity"]
+    values[:] = 4.0
+    values[:, mdata["enhancers"].var.Chromosome == "chr1"] = 0.00016
+    axes = pl.locus(mdata, "PVT1", sample="K562", links=False, show=False)
+    texts = _texts(axes[0].figure)
+    assert "0.00015" in [t.get_text() for t in texts]
+    assert _overlapping(texts) == []
+    assert min(t.get_tightbbox().x0 for t in texts) >= 0
+
+
 def test_the_chosen_gene_is_emphasised(mdata):
     axes = pl.locus(mdata, "PVT1", flank=100_000, show=False)
     labels = {t.get_text(): t for t in axes[-1].texts}
@@ -469,17 +496,21 @@ def _both(mdata: MuData, sample: int, observed: str = "RNA") -> tuple[np.ndarray
     return x[both], y[both], layers["promoter_activity"][sample].astype(float)[both]
 
 
-def test_scores_stand_in_the_panel_with_the_baseline():
+def _scores(ax) -> list[str]:
+    return ax.get_title(loc="left").split("\n")
+
+
+def test_scores_stand_above_the_panel_with_the_baseline():
     mdata = _expression()
     axes = pl.expression_scatter(mdata, assay="RNA", show=False)
-    assert [ax.get_title() for ax in axes] == SAMPLES
+    assert [ax.get_label() for ax in axes] == SAMPLES
     for number, ax in enumerate(axes):
         x, y, simple = _both(mdata, number)
         assert len(x) == 280
         r, rho = np.corrcoef(x, y)[0, 1], spearmanr(x, y).statistic
         alone = np.corrcoef(np.log1p(simple), x)[0, 1]
-        assert ax.texts[0].get_text().split("\n") == [
-            "n = 280",
+        assert _scores(ax) == [
+            f"{SAMPLES[number]}: n = 280",
             f"r = {r:.2f}, ρ = {rho:.2f}",
             f"promoter activity alone: r = {alone:.2f}",
         ]
@@ -491,12 +522,12 @@ def test_the_baseline_may_be_another_layer_or_missing_for_some_genes():
     mdata = _expression()
     mdata["genes"].layers["promoter_activity"][0, 20:30] = np.nan
     ax = pl.expression_scatter(mdata, assay="RNA", sample="K562", show=False)
-    assert ax.texts[0].get_text().endswith("(n = 270)")
+    assert _scores(ax)[-1].endswith("(n = 270)")
     ax = pl.expression_scatter(mdata, assay="RNA", sample="K562", baseline="CAGE", show=False)
-    assert "CAGE alone: r = " in ax.texts[0].get_text()
+    assert _scores(ax)[-1].startswith("CAGE alone: r = ")
     del mdata["genes"].layers["promoter_activity"]
     ax = pl.expression_scatter(mdata, assay="RNA", sample="K562", show=False)
-    assert "alone" not in ax.texts[0].get_text()
+    assert len(_scores(ax)) == 2
 
 
 def test_identity_on_one_scale_else_least_squares():
@@ -510,7 +541,48 @@ def test_identity_on_one_scale_else_least_squares():
     slope, intercept = np.polyfit(x, y, 1)
     line = ax.lines[0]
     np.testing.assert_allclose(line.get_ydata(), slope * np.array(line.get_xdata()) + intercept)
-    assert ax.texts[0].get_text().endswith("dashed: least squares")
+    assert _scores(ax)[-1] == "dashed: least squares"
+
+
+@pytest.mark.parametrize(
+    ("n", "samples", "arguments"),
+    [
+        (300, ["K562"], {}),
+        (300, SAMPLES, {}),
+        (300, ["K562"], {"color": "fold", "observed": "CAGE"}),
+        (2_500, ["K562"], {}),
+        (2_500, ["K562", "GM12878", "HepG2", "A549"], {}),
+        (300, ["K562", "GM12878", "HepG2", "A549"], {"color": "fold"}),
+    ],
+)
+def test_nothing_covers_the_values_and_nothing_is_cut(n, samples, arguments):
+    mdata = _expression(n, samples)
+    mdata["genes"].layers["promoter_activity"][:, 20:30] = np.nan
+    mdata.uns["eregtools"] = {"transforms": {"RNA": {"name": "log10(1+x), z-score"}}}
+    axes = np.atleast_1d(pl.expression_scatter(mdata, assay="RNA", show=False, **arguments))
+    figure = axes[0].figure
+    texts = _texts(figure)
+    assert min(text.get_fontsize() for text in texts) >= 6
+    assert _overlapping(texts) == []
+    canvas = figure.bbox.padded(1)
+    inside = [ax.get_window_extent() for ax in axes]
+    for text in texts:
+        box = text.get_tightbbox()
+        assert canvas.contains(box.x0, box.y0), text.get_text()
+        assert canvas.contains(box.x1, box.y1), text.get_text()
+        assert not any(box.overlaps(panel) for panel in inside), text.get_text()
+    beside = [child for ax in axes for child in (*ax.child_axes, ax.get_legend()) if child is not None]
+    assert len(beside) == (n > 2_000 or "color" in arguments)
+    for child in beside:
+        assert not any(child.get_window_extent().overlaps(panel) for panel in inside)
+
+
+def test_panels_share_the_scale_of_the_density():
+    axes = pl.expression_scatter(_expression(2_500), assay="RNA", show=False)
+    hexagons = [c for ax in axes for c in ax.collections if isinstance(c, PolyCollection)]
+    assert len(hexagons) == 2
+    most = max(c.get_array().max() for c in hexagons)
+    assert [c.get_clim() for c in hexagons] == [(1, most)] * 2
 
 
 def test_density_above_two_thousand_genes():
@@ -574,7 +646,7 @@ def test_axes_are_given_one_per_sample():
 def test_samples_without_both_values_are_left_out_unless_named():
     mdata = _expression()
     mdata["genes"].layers["RNA_pred"][1] = np.nan
-    assert pl.expression_scatter(mdata, assay="RNA", show=False).get_title() == "K562"
+    assert pl.expression_scatter(mdata, assay="RNA", show=False).get_label() == "K562"
     message = r"no gene of GM12878 has both 'RNA' \(290 values\) and 'RNA_pred' \(0 values\) among 300 genes"
     with pytest.raises(ValueError, match=message):
         pl.expression_scatter(mdata, assay="RNA", sample="GM12878", show=False)

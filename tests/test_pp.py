@@ -14,7 +14,7 @@ import eregtools as er
 from eregtools import sampling
 from eregtools._keys import MRNA_FEATURES
 from eregtools._schema import validate
-from eregtools.pp.example import three_genes
+from eregtools.datasets.toy import three_genes
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ class TestSignal:
             ({"K562": np.array([0, -1, -2, 1.0])}, ValueError, "2 value.*first -1.0 at chr1:8000-8500"),
             ({"K562": np.array([0, 1, np.inf, 1.0])}, ValueError, "chr1:14000-14600"),
             ({"K562": []}, ValueError, "replicate|values"),
-            ({"K562": "counts.bam"}, ValueError, "bigWig"),
+            ({"K562": "counts.bam"}, FileNotFoundError, "counts.bam"),
             ({"K562": pd.Series(dtype=float)}, ValueError, "empty"),
         ],
     )
@@ -319,8 +319,8 @@ class TestContacts:
     @pytest.mark.parametrize(
         ("contacts", "error", "message"),
         [
-            ("map.hic", TypeError, "expected None or"),
-            ({"K562": "map.hic"}, TypeError, "expected an array or a Series"),
+            ("map.hic", FileNotFoundError, "map.hic"),
+            ({"K562": "map.hic"}, FileNotFoundError, "map.hic"),
             ({"HeLa": np.ones(3)}, KeyError, "HeLa"),
             ({"K562": np.ones(3)}, ValueError, "links"),
             ({"K562": np.full(7, -1.0)}, ValueError, "negative"),

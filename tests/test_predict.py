@@ -242,6 +242,17 @@ def test_missing_feature_is_named(world, mdata, remove, message):
     assert "CAGE_pred" not in mdata["genes"].layers
 
 
+def test_features_from_a_gtf_do_not_serve_published_weights(world, mdata):
+    models = fold_models()
+    for model in models.values():
+        model.provenance = {"name": "theirs", "licence": "MIT"}
+    mdata.uns["eregtools"]["mrna_features"] = {"source": "gtf"}
+    with pytest.raises(ValueError, match="made from a GTF and are z-scored over its genes, but theirs takes"):
+        er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    mdata.uns["eregtools"]["mrna_features"] = {"source": "table"}
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+
+
 def test_gene_without_a_feature_is_nan(world, mdata, models, caplog):
     mdata["genes"].varm["mrna_features"].iloc[0, 0] = np.nan
     er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)

@@ -41,9 +41,7 @@ def test_activity_of_the_golden_windows(data, genome, weights):
     assert len(golden) == 2166
     windows = golden.drop_duplicates(["chrom", "start", "end"])
     tss = pd.DataFrame({"chrom": ["chr1"], "tss": [10**6]}, index=["any"])
-    mdata = er.pp.assemble(
-        genes=tss, enhancers=windows[["chrom", "start", "end"]], samples=["K562"], genome=genome
-    )
+    mdata = er.pp.assemble(genes=tss, enhancers=windows[["chrom", "start", "end"]], samples=["K562"], genome=genome)
     er.tl.predict_activity(mdata, genome=genome)
     predicted = mdata["enhancers"].to_df("activity_pred").loc["K562"]
     names = golden["chrom"] + ":" + golden["start"].astype(str) + "-" + golden["end"].astype(str)
@@ -91,12 +89,12 @@ def test_weights_of_the_contact_family_and_missing_folds(genome, k562, weights, 
     tested = mdata["genes"].var["Chromosome"].isin(["chr7", "chr17"]).to_numpy()
     assert np.array_equal(np.isfinite(predicted.to_numpy()), tested)
     assert mdata.uns["eregtools"]["results"]["genes:RNA_pred"]["model"].tolist() == [six.provenance["name"]]
+    other = k562.copy()
+    for modality in other.mod.values():
+        modality.obs_names = ["GM12878"]
+    other.obs_names = ["GM12878"]
+    other.update()
     with pytest.raises(ValueError, match="trained on K562, not on 'GM12878'"):
-        other = k562.copy()
-        other.obs_names = other["genes"].obs_names = ["GM12878"]
-        for name in ("enhancers", "links"):
-            other[name].obs_names = ["GM12878"]
-        other.update()
         er.tl.predict_expression(other, six, assay="RNA", genome=genome)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import eregtools as er
 from eregtools._schema import validate
-from eregtools.pp.example import three_genes
+from eregtools.datasets.toy import three_genes
 
 sc = pytest.importorskip("scanpy")
 

@@ -11,7 +11,7 @@ import pytest
 
 import eregtools as er
 from eregtools._schema import SchemaError, put_layer, require_real, validate
-from eregtools.pp.example import three_genes
+from eregtools.datasets.toy import three_genes
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import pytest
 import eregtools as er
 from eregtools._keys import MRNA_FEATURES
 from eregtools._schema import SchemaError, validate
+from eregtools.datasets.toy import three_genes
 from eregtools.io import store
-from eregtools.pp.example import three_genes
 
 EXTENSIONS = ["h5mu", "zarr"]
 
@@ -193,7 +193,7 @@ KILLED = """
 import os, signal, sys
 import h5py, zarr
 import eregtools as er
-from eregtools.pp.example import three_genes
+from eregtools.datasets.toy import three_genes
 
 mdata = three_genes(["K562", "GM12878"])
 er.pp.link(mdata)

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 import torch
-from networks import original_names, randomised
 
 import eregtools as er
 from eregtools.models import zoo
 from eregtools.models.epinformer import EPInformerSeq
+from networks import original_names, randomised
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ class Uns:
     results: Final = "results"
     transforms: Final = "transforms"
     totals: Final = "totals"
+    activity: Final = "activity"
+    mrna_features: Final = "mrna_features"
 
 
 class Var:
@@ -46,6 +48,7 @@ class Var:
     gene: Final = "gene"
     enhancer: Final = "enhancer"
     distance: Final = "distance"
+    self_promoter: Final = "self_promoter"
     fold: Final = "fold"
     input_index: Final = "input_index"
 
@@ -59,6 +62,7 @@ class Layer:
     promoter_activity: Final = "promoter_activity"
     contact: Final = "contact"
     attention: Final = "attention"
+    abc: Final = "abc"
 
     @staticmethod
     def replicate(assay: str, number: int) -> str:
@@ -66,9 +70,27 @@ class Layer:
         return f"{assay}_rep{number}"
 
     @staticmethod
+    def numerator(score: str) -> str:
+        """Layer of what a score is before it is divided by the gene's sum."""
+        return f"{score}_numerator"
+
+    @staticmethod
+    def predicted(score: str) -> str:
+        """Layer of the links whose score passes the threshold (1) or does not (0)."""
+        return f"{score}_predicted"
+
+    @staticmethod
     def expression_pred(assay: str) -> str:
         """Layer of the predicted expression of an assay."""
         return f"{assay}_pred"
+
+
+class ElementClass:
+    """Values of ``enhancers.var["class"]``."""
+
+    promoter: Final = "promoter"
+    genic: Final = "genic"
+    intergenic: Final = "intergenic"
 
 
 class Varm:

@@ -81,7 +81,7 @@ def writable_folder(path: str | Path) -> Path:
 
 
 def _local_weights(folder: Path) -> dict[int, Path] | None:
-    """Published weights below the folder, one a fold; ``None`` unless all are there."""
+    """Find published weights below the folder, one a fold; ``None`` unless all are there."""
     found = {c.fold: next(iter(sorted(folder.rglob(c.file))), None) for c in zoo.find(_WEIGHTS)}
     local = {fold: path for fold, path in found.items() if path is not None}
     return local if len(local) == len(found) else None

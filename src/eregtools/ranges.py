@@ -1,16 +1,19 @@
-"""Joins of genomic intervals. The only file that calls PyRanges.
+"""Genomic intervals: their joins, and their form as PyRanges. The only file that calls PyRanges.
 
 PyRanges 0.1 re-sorts rows and drops the index, so every join carries integer row numbers and returns those.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from eregtools._keys import INTERVAL, Var
+
+if TYPE_CHECKING:
+    from pyranges import PyRanges
 
 
 def overlapping_pairs(left: pd.DataFrame, right: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +51,74 @@ def overlaps(left: pd.DataFrame, right: pd.DataFrame) -> np.ndarray:
     hit = np.zeros(len(left), dtype=bool)
     hit[overlapping_pairs(left, right)[0]] = True
     return hit
+
+
+def merge_touching(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Unions of intervals that overlap or touch, strands ignored.
+
+    Parameters
+    ----------
+    table
+        Table with the columns Chromosome, Start and End (0-based half-open).
+
+    Returns
+    -------
+    The unions by Chromosome (in the order of their first row), then Start; and the union that each row of
+    ``table`` is in, int64 ``(len(table),)``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"Chromosome": ["chr2", "chr1", "chr2"], "Start": [5, 0, 0], "End": [9, 3, 5]})
+    >>> unions, number = merge_touching(table)
+    >>> unions
+      Chromosome  Start  End
+    0       chr2      0    9
+    1       chr1      0    3
+    >>> number
+    array([0, 1, 0])
+    """
+    codes, names = pd.factorize(table[Var.chromosome].astype(object))
+    start, end = table[Var.start].to_numpy(dtype=np.int64), table[Var.end].to_numpy(dtype=np.int64)
+    order = np.lexsort((end, start, codes))
+    # one axis for all chromosomes, with a gap between them, so that one running maximum serves
+    shift = codes[order] * (int(end.max(initial=0)) + 2)
+    reach = np.maximum.accumulate(end[order] + shift)
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (start[order] + shift)[1:] > reach[:-1]
+    first = np.flatnonzero(begins)
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.cumsum(begins) - 1
+    unions = pd.DataFrame(
+        {
+            Var.chromosome: np.asarray(names, dtype=object)[codes[order][first]],
+            Var.start: start[order][first],
+            Var.end: (np.maximum.reduceat(end[order] + shift, first) - shift[first]) if len(first) else end[:0],
+        }
+    )
+    return unions, number
+
+
+def to_pyranges(table: pd.DataFrame, name_column: str = "Name") -> PyRanges:
+    """Intervals as PyRanges, which drops the index: it becomes the column ``name_column``.
+
+    Parameters
+    ----------
+    table
+        Table with the columns Chromosome, Start and End (0-based half-open); all its columns are taken along.
+    name_column
+        Column for the index; replaces one of that name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"Chromosome": ["chr2", "chr1"], "Start": [0, 10], "End": [5, 20]}, index=["a", "b"])
+    >>> to_pyranges(table).df["Name"].tolist()
+    ['b', 'a']
+    """
+    from pyranges import PyRanges
+
+    return PyRanges(table.assign(**{name_column: table.index.to_numpy()}).reset_index(drop=True))
 
 
 def _numbered(table: pd.DataFrame, column: str) -> Any:

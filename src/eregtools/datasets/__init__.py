@@ -1,7 +1,9 @@
-"""Data to start from."""
+"""Data to start from: real files as an object, simulated files with their truth, and a very small object."""
 
 from __future__ import annotations
 
 from eregtools.datasets.k562 import find_k562, k562
+from eregtools.datasets.simulate import Simulation, SimulationConfig, simulate
+from eregtools.datasets.toy import three_genes
 
-__all__ = ["find_k562", "k562"]
+__all__ = ["Simulation", "SimulationConfig", "find_k562", "k562", "simulate", "three_genes"]

@@ -117,21 +117,21 @@ class SimulationConfig:
 
     n_chromosomes: int = 6
     chromosome_length: int = 2_000_000
-    n_genes: int = 480
-    n_elements: int = 1_500
+    n_genes: int = 600
+    n_elements: int = 1_800
     samples: tuple[str, ...] = ("sim",)
     gc: float = 0.42
     n_classes: int = 2
-    mismatch: float = 0.35
+    mismatch: float = 0.2
     activity_median: float = 2.0
     activity_sd: float = 0.85
-    activity_in_sequence: float = 0.6
+    activity_in_sequence: float = 0.8
     sequence_only: float = 0.35
     inert: float = 0.2
     blocked: float = 0.08
     promoter_weight: float = 1.0
     stability_sd: float = 0.06
-    expression_noise: float = 0.08
+    expression_noise: float = 0.06
     resolution: int = 5_000
     contact_sd: float = 0.3
     loops: float = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ GENOMES = ("hg38.fa", "hg38.fa.gz", "hg38.partial.fa.gz")
 
 DNASE = "DHS"
 H3K27AC = ("H3K27ac_ENCFF232RQF", "H3K27ac_ENCFF600THN", "H3K27ac_ENCFF704LGA")
-TOTALS = {"DNase": 1e8, "H3K27ac": [2.320358e8, 3.501217e7, 1.613759e7]}
+TOTALS: dict[str, float | Sequence[float]] = {"DNase": 1e8, "H3K27ac": [2.320358e8, 3.501217e7, 1.613759e7]}
 """Read totals. Those of the BAM files are not published: these were solved from three values that the authors print,
 up to one common factor, which the DNase total fixes."""
 
@@ -97,23 +98,26 @@ def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> Mu
     sequence = genome if isinstance(genome, Genome) else Genome(genome or paths["genome"], name="hg38")
     promoters = read_table(paths["promoters"], index="gene")
     genes = read_table(paths["mrna"], index="gene_id")
-    genes[Var.strand] = promoters["strand"].reindex(genes.index)
+    body = {Var.strand: "strand", Var.start: "gene_start", Var.end: "gene_end"}
+    for name, column in body.items():
+        genes[name] = promoters[column].reindex(genes.index)
     genes = genes[_complete_promoters(genes, sequence)]
     elements = read_table(paths["elements"])
     names = elements["chrom"] + ":" + elements["start"].astype(str) + "-" + elements["end"].astype(str)
     elements.index = pd.Index(names)
 
     mdata = pp.assemble(
-        genes=genes[["chrom", "TSS", Var.strand, "Gene name"]],
+        genes=genes[["chrom", "TSS", *body, "Gene name"]],
         enhancers=elements[["chrom", "start", "end"]],
         samples=[SAMPLE],
         genome=sequence,
     )
     promoters = promoters.loc[genes.index]
-    for modality, table, suffix in ((Modality.enhancers, elements, ""), (Modality.genes, promoters, "_TSS1kb")):
-        replicates = [table[name + suffix] for name in H3K27AC]
-        pp.add_signal(mdata, {SAMPLE: table[DNASE + suffix]}, assay="DNase", modality=modality)
-        pp.add_signal(mdata, {SAMPLE: replicates}, assay="H3K27ac", modality=modality)
+    pp.add_signal(mdata, {SAMPLE: elements[DNASE]}, assay="DNase")
+    pp.add_signal(mdata, {SAMPLE: [elements[name] for name in H3K27AC]}, assay="H3K27ac")
+    at_tss = promoters.rename(columns=lambda name: name.removesuffix("_TSS1kb"))
+    pp.add_signal(mdata, {SAMPLE: at_tss[DNASE]}, assay="DNase", modality="genes")
+    pp.add_signal(mdata, {SAMPLE: [at_tss[name] for name in H3K27AC]}, assay="H3K27ac", modality="genes")
     pp.activity(mdata, totals=TOTALS)
     pp.promoter_activity(mdata, totals=TOTALS)
     pp.mrna_features(mdata, genes[list(MRNA_FEATURES)])

@@ -76,7 +76,7 @@ def simulate(
     rng
         Source of randomness.
     config
-        Parameters; ``None``: the defaults, six chromosomes of 2 Mb with 480 genes and 1,500 elements.
+        Parameters; ``None``: the defaults, six chromosomes of 2 Mb with 600 genes and 1,800 elements.
     overwrite
         Replace an earlier simulation in ``folder``; other files in it stay.
 

@@ -1,8 +1,7 @@
-"""Enhancer–gene links as a tidy table or as a sparse matrix, and the selectors they share with the plots."""
+"""Enhancer–gene links as a tidy table or as a sparse matrix."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,25 +10,11 @@ import pandas as pd
 from scipy import sparse
 
 from eregtools._keys import INTERVAL, Layer, Modality, Var
-from eregtools.get.ranges import modality_of
+from eregtools.get._select import check_layer, find_gene, gene_labels, layer_row, listed, modality_of, sample_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
-_MADE_BY = {
-    (Modality.links, Layer.candidate): "er.pp.link",
-    (Modality.links, Layer.contact): "er.pp.add_contacts",
-    (Modality.links, "abc"): "er.tl.abc",
-    (Modality.links, Layer.attention): "er.tl.attention",
-    (Modality.links, "attention_abc"): "er.tl.attention_abc",
-    (Modality.links, "interaction"): "er.tl.predict_interactions",
-    (Modality.links, "perturbation"): "er.tl.perturb",
-    (Modality.enhancers, Layer.activity): "er.pp.activity",
-    (Modality.enhancers, Layer.activity_pred): "er.tl.predict_activity",
-    (Modality.genes, Layer.promoter_activity): "er.pp.promoter_activity",
-}
-"""The function that sets a layer, for the error of one that is not there."""
 
 
 def links(
@@ -102,7 +87,7 @@ def links(
     if gene is not None:
         wanted = [find_gene(mdata, name) for name in ([gene] if isinstance(gene, str) else gene)]
         chosen = np.isin(gene_at, genes.var_names.get_indexer(wanted))
-    rows = [np.flatnonzero(chosen & own_links(linked, name)) for name in samples]
+    rows = [np.flatnonzero(chosen & _own_links(linked, name)) for name in samples]
     row = np.concatenate(rows) if rows else np.empty(0, dtype=int)
 
     table = pd.DataFrame(
@@ -169,77 +154,20 @@ def link_matrix(mdata: MuData, layer: str, *, sample: str | None = None) -> spar
     samples = sample_names(mdata, sample)
     if len(samples) != 1:
         raise ValueError(
-            f"a link matrix is of one sample and the object has {len(samples)} ({_some(samples)}); name it with sample="
+            f"a link matrix is of one sample and the object has {len(samples)} ({listed(samples)}); "
+            "name it with sample="
         )
     gene_at = _positions(linked.var[Var.gene], genes.var_names, Modality.genes)
     enhancer_at = _positions(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
     values = layer_row(linked, layer, samples[0])
-    keep = own_links(linked, samples[0]) & ~np.isnan(values)
+    keep = _own_links(linked, samples[0]) & ~np.isnan(values)
     if not keep.all():
         gene_at, enhancer_at, values = gene_at[keep], enhancer_at[keep], values[keep]
     shape = (genes.n_vars, enhancers.n_vars)
     return sparse.csr_array((values, (gene_at, enhancer_at)), shape=shape)
 
 
-def sample_names(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
-    """Names of the chosen biosamples; all where `sample` is None."""
-    known = [str(name) for name in mdata.obs_names]
-    if sample is None:
-        return known
-    chosen = [sample] if isinstance(sample, str) else list(sample)
-    for name in chosen:
-        if name not in known:
-            raise KeyError(f"no sample {name!r} in the object; there are {_some(known)}{_close(name, known)}")
-    return list(dict.fromkeys(chosen))
-
-
-def find_gene(mdata: MuData, gene: str) -> str:
-    """Id of a gene given by id or by name."""
-    genes = modality_of(mdata, Modality.genes)
-    if gene in genes.var_names:
-        return gene
-    labels = gene_labels(genes)
-    ids = list(genes.var_names[labels == gene])
-    if len(ids) > 1:
-        raise ValueError(f"gene name {gene!r} belongs to {len(ids)} ids ({_some(ids)}); give one of the ids")
-    if not ids:
-        known = [*labels, *genes.var_names]
-        raise KeyError(f"no gene {gene!r} among {genes.n_vars:,} genes of the object{_close(gene, known)}")
-    return str(ids[0])
-
-
-def gene_labels(genes: AnnData) -> np.ndarray:
-    """Name of every gene; its id where it has no name."""
-    ids = genes.var_names.to_numpy(dtype=object)
-    if Var.gene_name not in genes.var:
-        return ids
-    names = genes.var[Var.gene_name].astype(object)
-    return np.where(names.isna() | (names == ""), ids, names)
-
-
-def check_layer(mdata: MuData, modality: str, layer: str) -> None:
-    """Raise the error that says which layers there are and how to make the missing one."""
-    adata = modality_of(mdata, modality)
-    if layer in adata.layers:
-        return
-    known = [str(name) for name in adata.layers if name is not None]
-    made_by = _MADE_BY.get((modality, layer))
-    if modality == Modality.genes and layer.endswith("_pred"):
-        made_by = f"er.tl.predict_expression(mdata, assay={layer.removesuffix('_pred')!r})"
-    way_out = f". Run {made_by} first" if made_by else _close(layer, known)
-    raise KeyError(f"no layer {layer!r} in {modality}; there are {_some(known)}{way_out}")
-
-
-def layer_row(adata: AnnData, layer: str, sample: str) -> np.ndarray:
-    """Values ``(n_vars,)`` of one biosample in a layer."""
-    if sample not in adata.obs_names:
-        raise KeyError(f"sample {sample!r} is in the object but not in this modality ({_some(adata.obs_names)})")
-    values = adata.layers[layer]
-    at = adata.obs_names.get_loc(sample)
-    return values[[at], :].toarray().ravel() if sparse.issparse(values) else np.asarray(values[at])
-
-
-def own_links(linked: AnnData, sample: str) -> np.ndarray:
+def _own_links(linked: AnnData, sample: str) -> np.ndarray:
     """Mask ``(n_links,)`` of the links whose enhancer is a candidate of the sample."""
     if Layer.candidate not in linked.layers:
         return np.ones(linked.n_vars, dtype=bool)
@@ -258,16 +186,3 @@ def _positions(column: pd.Series, names: pd.Index, modality: str) -> np.ndarray:
             f"{len(names):,} {modality}; take subsets with er.pp.subset"
         )
     return at
-
-
-def _some(names: Sequence[str] | pd.Index, limit: int = 8) -> str:
-    """List the first names, and how many more there are."""
-    shown = ", ".join(str(name) for name in names[:limit]) or "none"
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
-
-
-def _close(name: str, known: Sequence[str]) -> str:
-    """Question for close matches, or nothing."""
-    spelled = {str(other).upper(): str(other) for other in known}
-    found = [spelled[match] for match in difflib.get_close_matches(name.upper(), spelled, n=3, cutoff=0.6)]
-    return f". Did you mean {' or '.join(found)}?" if found else ""

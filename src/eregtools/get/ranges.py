@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eregtools._keys import INTERVAL
+from eregtools.get._select import modality_of
+from eregtools.ranges import to_pyranges
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from mudata import MuData
     from pyranges import PyRanges
 
@@ -48,8 +49,6 @@ def ranges(mdata: MuData, modality: str) -> PyRanges:
     >>> list(found.df["Name"])
     ['chr1:100-600', 'chr1:900-1400']
     """
-    import pyranges
-
     var = modality_of(mdata, modality).var
     missing = [column for column in INTERVAL if column not in var]
     if missing:
@@ -57,11 +56,4 @@ def ranges(mdata: MuData, modality: str) -> PyRanges:
             f"{modality!r} has no column {', '.join(missing)} in var, so no intervals of its own; "
             "for links, er.get.links gives those of their enhancers"
         )
-    return pyranges.PyRanges(var.assign(Name=var.index.to_numpy()).reset_index(drop=True))
-
-
-def modality_of(mdata: MuData, name: str) -> AnnData:
-    """Modality by name, or an error that says which there are."""
-    if name not in mdata.mod:
-        raise KeyError(f"no modality {name!r} in the object; there are {', '.join(mdata.mod) or 'none'}")
-    return mdata[name]
+    return to_pyranges(var)

@@ -47,7 +47,7 @@ def write(mdata: MuData, path: str | Path, *, compression: Literal["gzip", "lzf"
     >>> from pathlib import Path
     >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "study.h5mu"
-    >>> er.io.write(er.pp.example.three_genes(), path)
+    >>> er.io.write(er.datasets.three_genes(), path)
     >>> list(er.io.read(path).mod)
     ['genes', 'enhancers']
     """

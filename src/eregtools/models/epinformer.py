@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eregtools.models.base import Model
-from eregtools.models.layers import DilatedHead, OneHot, PromoterAttention, SequenceEncoder
+from eregtools.models.layers import TOWER_CHANNELS, DilatedHead, OneHot, PromoterAttention, SequenceEncoder
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class EPInformerConfig:
         Length of a slot's sequence in bp.
     n_value
         Value of each channel at an unknown base.
+    tower_channels
+        Channels of the convolutional tower's stem and four blocks.
     tower_batchnorm, head_batchnorm
         Batch normalisation in the convolutional tower and in the dilated head.
     """
@@ -41,10 +43,12 @@ class EPInformerConfig:
     n_heads: int = 4
     window: int = 2000
     n_value: float = 0.25
+    tower_channels: tuple[int, ...] = TOWER_CHANNELS
     tower_batchnorm: bool = True
     head_batchnorm: bool = True
 
     def __post_init__(self) -> None:
+        _check_channels(self)
         if not 0 <= self.n_slot_features <= 3:
             raise ValueError(f"n_slot_features is {self.n_slot_features}; EPInformer takes 0 to 3")
         if self.embedding_dim % DilatedHead.channels or self.embedding_dim % self.n_heads:
@@ -94,8 +98,9 @@ class EPInformer(Model[EPInformerConfig]):
         super().__init__(config or EPInformerConfig())
         config, dim = self.config, self.config.embedding_dim
         self.one_hot = OneHot(config.n_value)
-        self.encoder = SequenceEncoder(batchnorm=config.tower_batchnorm)
-        self.head = DilatedHead(config.window // SequenceEncoder.stride, dim, batchnorm=config.head_batchnorm)
+        self.encoder = SequenceEncoder(config.tower_channels, batchnorm=config.tower_batchnorm)
+        positions = config.window // SequenceEncoder.stride
+        self.head = DilatedHead(config.tower_channels[-1], positions, dim, batchnorm=config.head_batchnorm)
         self.fusion = (
             nn.Sequential(nn.Linear(dim + config.n_slot_features, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
             if config.n_slot_features
@@ -189,6 +194,8 @@ class EPInformerSeqConfig:
         Dropout in the hidden layers.
     n_value
         Value of each channel at an unknown base.
+    tower_channels
+        Channels of the convolutional tower's stem and four blocks.
     tower_batchnorm
         Batch normalisation in the convolutional tower.
     """
@@ -197,7 +204,17 @@ class EPInformerSeqConfig:
     hidden: int = 256
     dropout: float = 0.1
     n_value: float = 0.25
+    tower_channels: tuple[int, ...] = TOWER_CHANNELS
     tower_batchnorm: bool = True
+
+    def __post_init__(self) -> None:
+        _check_channels(self)
+
+
+def _check_channels(config: EPInformerConfig | EPInformerSeqConfig) -> None:
+    object.__setattr__(config, "tower_channels", tuple(config.tower_channels))  # JSON gives a list
+    if len(config.tower_channels) != len(TOWER_CHANNELS) or min(config.tower_channels) < 1:
+        raise ValueError(f"tower_channels is {config.tower_channels}; expected five sizes: the stem and four blocks")
 
 
 class EPInformerSeq(Model[EPInformerSeqConfig]):
@@ -217,8 +234,8 @@ class EPInformerSeq(Model[EPInformerSeqConfig]):
         super().__init__(config or EPInformerSeqConfig())
         config = self.config
         self.one_hot = OneHot(config.n_value)
-        self.encoder = SequenceEncoder(batchnorm=config.tower_batchnorm)
-        size = SequenceEncoder.channels[-1] * (config.window // SequenceEncoder.stride)
+        self.encoder = SequenceEncoder(config.tower_channels, batchnorm=config.tower_batchnorm)
+        size = config.tower_channels[-1] * (config.window // SequenceEncoder.stride)
         layers: list[nn.Module] = []
         for width in (config.hidden, config.hidden) if config.hidden else ():
             layers += [nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(config.dropout)]

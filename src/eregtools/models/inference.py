@@ -73,7 +73,8 @@ class KmerTables:
 
     def _grow(self, n_special: int) -> None:
         stride = _N_KMERS + n_special + 1
-        rows = torch.zeros(3, stride, self.size, device=self.bias.device)
+        rows = torch.empty(3, stride, self.size, device=self.bias.device)
+        rows[:, -1] = 0  # the row of a position outside the window
         if self.rows.numel():
             rows[:, :_N_KMERS] = self.rows.view(3, -1, self.size)[:, :_N_KMERS]
         self.rows, self.stride, self.n_special = rows.view(-1, self.size), stride, n_special

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -54,26 +55,27 @@ class ConvBlock(nn.Module):
         return x + self.pointwise_activation(self.pointwise(x))
 
 
-class SequenceEncoder(nn.Module):
-    """Convolutional tower of EPInformer: ``(n, 4, length)`` to ``(n, 128, length // 16)``.
+TOWER_CHANNELS = (256, 128, 64, 64, 128)
+"""Channels of the published models' stem and four blocks."""
 
-    Stem of 256 filters of width 8 (three positions of zero padding on the left, four on the right), then four
+
+class SequenceEncoder(nn.Module):
+    """Convolutional tower of EPInformer: ``(n, 4, length)`` to ``(n, channels[-1], length // 16)``.
+
+    Stem of filters of width 8 (three positions of zero padding on the left, four on the right), then four
     :class:`ConvBlock`. Output ``p`` depends on inputs ``16 p - 18`` to ``16 p + 34``.
     """
 
-    stem_channels = 256
-    channels = (128, 64, 64, 128)
     stride = 16
     reach = (18, 34)
     """How far an output at stride 16 sees to the left and right of its first input."""
 
-    def __init__(self, *, batchnorm: bool = True) -> None:
+    def __init__(self, channels: Sequence[int] = TOWER_CHANNELS, *, batchnorm: bool = True) -> None:
         super().__init__()
-        self.stem = nn.Conv1d(4, self.stem_channels, 8)
+        self.stem = nn.Conv1d(4, channels[0], 8)
         self.stem_padding = nn.ConstantPad1d((3, 4), 0.0)
         self.stem_activation = nn.ELU()
-        sizes = (self.stem_channels, *self.channels)
-        self.blocks = nn.ModuleList(ConvBlock(a, b, batchnorm=batchnorm) for a, b in pairwise(sizes))
+        self.blocks = nn.ModuleList(ConvBlock(a, b, batchnorm=batchnorm) for a, b in pairwise(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem_activation(self.stem(self.stem_padding(x)))
@@ -83,7 +85,7 @@ class SequenceEncoder(nn.Module):
 
 
 class DilatedHead(nn.Module):
-    """From the tower's output over a 2-kb window to one embedding: ``(n, 128, positions)`` to ``(n, dim)``.
+    """From the tower's output over a window to one embedding: ``(n, in_channels, positions)`` to ``(n, dim)``.
 
     Three dilated convolutions without padding, a pointwise one to 32 channels, a linear map over the positions.
     """
@@ -92,10 +94,10 @@ class DilatedHead(nn.Module):
     width = 64
     channels = 32
 
-    def __init__(self, positions: int, dim: int, *, batchnorm: bool = True) -> None:
+    def __init__(self, in_channels: int, positions: int, dim: int, *, batchnorm: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        size = SequenceEncoder.channels[-1]
+        size = in_channels
         for dilation in self.dilations:
             layers += self._unit(nn.Conv1d(size, self.width, 3, dilation=dilation), batchnorm)
             size = self.width

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from eregtools.models.epinformer import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
-from eregtools.models.layers import DilatedHead, SequenceEncoder
+from eregtools.models.layers import TOWER_CHANNELS, DilatedHead, SequenceEncoder
 
 _EXPRESSION_KEY = "pToExpr.0.weight"
 _ACTIVITY_KEY = "embedToAct."
@@ -163,7 +163,7 @@ def _activity_model(state: dict[str, Tensor], path: Path) -> EPInformerSeq:
         elif not key.startswith(unused):
             raise _other(path, f"a tensor named {key!r}")
     first = renamed.get("head.0.weight")
-    size = SequenceEncoder.channels[-1] * 256 // SequenceEncoder.stride
+    size = TOWER_CHANNELS[-1] * 256 // SequenceEncoder.stride
     if first is None or first.shape[1] != size:
         raise _other(path, f"an activity head whose first layer is not a map of {size} values")
     config = EPInformerSeqConfig(

@@ -7,7 +7,7 @@ and with each result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,8 @@ TRANSFORMS: Final[Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float6
     "log10(1 + x)": lambda x: np.log10(1 + x),
     "log10(0.1 + x)": lambda x: np.log10(0.1 + x),
     "log10(0.1 + 10 x)": lambda x: np.log10(0.1 + 10 * x),
+    "log10(1 + |x| / 1000)": lambda x: np.log10(1 + np.abs(x) / 1000),
+    "log10(0.0001 + x)": lambda x: np.log10(1e-4 + x),
     "log(1 + x)": np.log1p,
     "(log10(0.1 + x) - 0.7186) / 0.3137": lambda x: (np.log10(0.1 + x) - 0.7186) / 0.3137,
 }
@@ -126,10 +128,24 @@ def _crispri_legacy(n_slot: int, n_gene: int) -> Recipe:
     return Recipe("crispri-legacy", 0.25, slot, genes, max_enhancers=None)
 
 
+def _log(n_slot: int, n_gene: int) -> Recipe:
+    distance = Feature(_DISTANCE, "log10(1 + |x| / 1000)")
+    contact = Feature(_CONTACT, "log10(0.0001 + x)")
+    activity = Feature(_ACTIVITY, "log10(0.1 + x)")
+    slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot]
+    return Recipe("log", 0.25, slot, _gene_features(n_gene, density="log10(0.1 + x)", promoter="log10(0.1 + x)"))
+
+
+def _promoter_only(n_slot: int, n_gene: int) -> Recipe:
+    return replace(_log(n_slot, n_gene), name="promoter", max_enhancers=0)
+
+
 RECIPES: Final[Mapping[str, Callable[[int, int], Recipe]]] = {
     "legacy": _legacy,
     "v2": _v2,
     "crispri-legacy": _crispri_legacy,
+    "log": _log,
+    "promoter": _promoter_only,
 }
 
 
@@ -143,7 +159,8 @@ def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int) -> Reci
         activity, N = 0.25, features of the promoter's slot 0). ``"v2"``: conventions of the later EPInformer
         repository (distance in bp, activity, contact, all raw; N = 0; the promoter's slot holds ones and
         log(1 + promoter activity)). ``"crispri-legacy"``: what the authors' CRISPRi benchmark fed to the legacy
-        weights, deviations included (contact in 0..100).
+        weights, deviations included (contact in 0..100). ``"log"``: ours, every feature on a logarithmic
+        scale, for models that are trained anew. ``"promoter"``: the same without enhancers.
     n_slot_features
         Features of a slot, 0 to 3.
     n_gene_features

@@ -1,6 +1,6 @@
 """What all figures share: colours, sizes of type, and the geometry of labels in inches.
 
-This is the one file of ``pl`` that imports matplotlib at its top; import it inside functions only.
+Imports matplotlib; import it inside functions only, as ``_layout``, ``_panels`` and ``_scatter``, which build on it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Build the object and fill it from genomic files and tables."""
 
-from eregtools.pp import example
 from eregtools.pp.activity import activity, promoter_activity
 from eregtools.pp.assemble import assemble
+from eregtools.pp.candidates import candidate_enhancers, classify
 from eregtools.pp.contacts import add_contacts
-from eregtools.pp.expression import add_expression, mrna_features
+from eregtools.pp.expression import add_expression
 from eregtools.pp.links import link
+from eregtools.pp.mrna import mrna_features
 from eregtools.pp.signal import add_signal
 from eregtools.pp.split import split
 from eregtools.pp.subset import subset
@@ -16,7 +17,8 @@ __all__ = [
     "add_expression",
     "add_signal",
     "assemble",
-    "example",
+    "candidate_enhancers",
+    "classify",
     "link",
     "mrna_features",
     "promoter_activity",

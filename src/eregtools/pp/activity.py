@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from mudata import MuData
 from eregtools._keys import Layer, Modality, Uns
 from eregtools._schema import entry, put_layer, require_layer, require_modality, require_real
 from eregtools.pp.align import check_layer_name, sample_rows
+from eregtools.pp.normalise import QuantileReference, promoter_elements
 from eregtools.pp.signal import mean_of_replicates
 
 Totals: TypeAlias = Mapping[str, float | Sequence[float] | Mapping[str, float | Sequence[float]]]
@@ -23,10 +25,11 @@ def activity(
     *,
     assays: Sequence[str] = ("DNase", "H3K27ac"),
     totals: Totals | None = None,
+    quantile_reference: str | Path | pd.DataFrame | None = None,
     key_added: str = Layer.activity,
     copy: bool = False,
 ) -> MuData | None:
-    """Activity of each element: reads per million, mean of replicates, geometric mean over assays.
+    """Activity of each element: reads per million, mean of replicates, quantiles of a reference, geometric mean.
 
     Parameters
     ----------
@@ -37,6 +40,12 @@ def activity(
     totals
         Reads of each library, ``{assay: number | [one per replicate] | {sample: number | [one per
         replicate]}}``; counts become counts · 10⁶ / total. ``None``: the layers are normalised already.
+    quantile_reference
+        Table (or its path) of the values that elements of each rank have in a reference biosample, as ABC's
+        ``EnhancersQNormRef.K562.txt``: columns ``enh_class`` (``any``, ``promoter``, ``nonpromoter``), ``rank``, and
+        ``H3K27ac.RPM``, ``DHS.RPM`` and so on. DNase takes DHS; ATAC takes DHS where there is no ATAC. Candidates of a
+        biosample are ranked among themselves: promoters and other elements apart where the elements have a class
+        (:func:`~eregtools.pp.classify`), otherwise all together. ``None``: values stay as they are.
     key_added
         Name of the layer.
     copy
@@ -47,25 +56,29 @@ def activity(
     None, or the new object. Sets the following fields.
 
     ``mdata["enhancers"].layers[key_added]``
-        Activity, float32 ``(n_samples, n_elements)``, also ``X``; NaN where a biosample lacks an assay.
+        Activity, float32 ``(n_samples, n_elements)``, also ``X``; NaN where a biosample lacks an assay and, with
+        ``quantile_reference``, where an element is not the biosample's candidate.
     ``mdata.uns["eregtools"]["totals"][assay]``
         DataFrame of the totals used, biosamples × replicates.
+    ``mdata.uns["eregtools"]["activity"][key_added]``
+        assays, quantile_reference (its file name, ``"table"`` or ``"none"``), and promoters_apart.
 
     Raises
     ------
     KeyError
         An assay without a layer or without totals.
     ValueError
-        Totals that are not positive or not one for each replicate; a view.
+        Totals that are not positive or not one for each replicate; a reference of another shape or without an
+        assay; a view.
 
     Notes
     -----
-    The activity of the Activity-by-Contact model (Fulco et al. 2019), without quantile normalisation.
+    The activity of the Activity-by-Contact model (Fulco et al. 2019; Nasser et al. 2021).
 
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> n = mdata["enhancers"].n_vars
     >>> er.pp.add_signal(mdata, {"K562": [4.0] * n}, assay="DNase")
     >>> er.pp.add_signal(mdata, {"K562": [9.0] * n}, assay="H3K27ac")
@@ -73,7 +86,7 @@ def activity(
     >>> float(mdata["enhancers"].layers["activity"][0, 0])
     6.0
     """
-    return _add_activity(mdata, Modality.enhancers, assays, totals, key_added, copy)
+    return _add_activity(mdata, Modality.enhancers, assays, totals, quantile_reference, key_added, copy)
 
 
 def promoter_activity(
@@ -85,6 +98,8 @@ def promoter_activity(
     copy: bool = False,
 ) -> MuData | None:
     """Activity of each promoter, from assays added over TSSs with ``add_signal(…, modality="genes")``.
+
+    It is never quantile-normalised.
 
     Parameters
     ----------
@@ -108,18 +123,24 @@ def promoter_activity(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> n = mdata["genes"].n_vars
     >>> er.pp.add_signal(mdata, {"K562": [2.0] * n}, assay="DNase", modality="genes")
     >>> er.pp.promoter_activity(mdata, assays=["DNase"])
     >>> float(mdata["genes"].layers["promoter_activity"][0, 0])
     2.0
     """
-    return _add_activity(mdata, Modality.genes, assays, totals, key_added, copy)
+    return _add_activity(mdata, Modality.genes, assays, totals, None, key_added, copy)
 
 
 def _add_activity(
-    mdata: MuData, modality: str, assays: Sequence[str], totals: Totals | None, key_added: str, copy: bool
+    mdata: MuData,
+    modality: str,
+    assays: Sequence[str],
+    totals: Totals | None,
+    quantile_reference: str | Path | pd.DataFrame | None,
+    key_added: str,
+    copy: bool,
 ) -> MuData | None:
     require_real(mdata)
     check_layer_name(key_added, "key_added")
@@ -128,6 +149,9 @@ def _add_activity(
         raise ValueError("assays is empty; name at least one layer")
     if totals is not None and (unknown := [name for name in totals if name not in assays]):
         raise KeyError(f"totals are given for {', '.join(unknown)}, which is not among assays={assays}")
+    adata = require_modality(mdata, modality, "er.pp.assemble")
+    reference = None if quantile_reference is None else QuantileReference(quantile_reference)
+    promoter = None if reference is None else promoter_elements(adata.var)
     normalised, used = [], {}
     for assay in assays:
         replicates = _replicate_counts(mdata, modality, assay)
@@ -135,13 +159,23 @@ def _add_activity(
             table = _totals_table(mdata, assay, totals, replicates)
             replicates = replicates * (1e6 / table.to_numpy().T[:, :, None])
             used[assay] = table
-        normalised.append(mean_of_replicates(replicates))
+        mean = mean_of_replicates(replicates)
+        if reference is not None:
+            candidate = require_layer(adata, Layer.candidate, "er.pp.assemble") > 0
+            mean = reference.normalise(np.where(candidate, mean, np.nan), assay, promoter)
+        normalised.append(mean)
     combined = np.prod(normalised, axis=0) ** (1 / len(assays))
 
     mdata = mdata.copy() if copy else mdata
     put_layer(mdata, modality, key_added, combined, as_x=modality == Modality.enhancers)
     if used:
         entry(mdata, Uns.totals).update(used)
+    if modality == Modality.enhancers:
+        entry(mdata, Uns.activity)[key_added] = {
+            "assays": ", ".join(assays),
+            "quantile_reference": "none" if reference is None else reference.name,
+            "promoters_apart": promoter is not None,
+        }
     return mdata if copy else None
 
 

@@ -1,4 +1,4 @@
-"""Expression and mRNA features of genes."""
+"""Expression of genes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from eregtools._keys import MRNA_FEATURES, Modality, Uns, Varm
+from eregtools._keys import Modality, Uns
 from eregtools._logging import logger
 from eregtools._schema import entry, put_layer, require_modality, require_real
 from eregtools.io.tables import read_table
@@ -77,7 +77,7 @@ def add_expression(
     --------
     >>> import pandas as pd
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> er.pp.add_expression(mdata, {"K562": pd.Series({"g1": 9.0})}, assay="RNA", transform="log10(1+x)")
     >>> float(mdata["genes"].layers["RNA"][0, 0])
     1.0
@@ -97,68 +97,6 @@ def add_expression(
     transforms = entry(mdata, Uns.transforms)
     put_layer(mdata, Modality.genes, assay, values, as_x=not transforms)
     transforms[assay] = record
-    return mdata if copy else None
-
-
-def mrna_features(mdata: MuData, table: str | Path | pd.DataFrame, *, copy: bool = False) -> MuData | None:
-    """Add the eight mRNA half-life features of each gene.
-
-    Parameters
-    ----------
-    mdata
-        The object.
-    table
-        Table (or its path) with gene ids as index or in a column gene_id, ENSID or gene, and the columns
-        ``UTR5LEN_log10zscore``, ``CDSLEN_log10zscore``, ``INTRONLEN_log10zscore``, ``UTR3LEN_log10zscore``,
-        ``UTR5GC``, ``CDSGC``, ``UTR3GC`` and ``ORFEXONDENSITY``. Ensembl ids match with and without version.
-    copy
-        Return a new object instead.
-
-    Returns
-    -------
-    None, or the new object. Sets the following fields.
-
-    ``mdata["genes"].varm["mrna_features"]``
-        DataFrame, genes × the eight features in this order, float32; NaN for genes without a row.
-
-    Raises
-    ------
-    ValueError
-        Columns are missing, genes are given twice, or none is in the object; a view.
-
-    Notes
-    -----
-    The features of Xpresso (Agarwal and Shendure 2020). The four lengths are z-scores of log10 over the
-    authors' genes, so a model trained on them needs that table.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import eregtools as er
-    >>> from eregtools._keys import MRNA_FEATURES
-    >>> mdata = er.pp.example.three_genes()
-    >>> features = pd.DataFrame(0.5, index=["g1", "g2", "g3"], columns=list(MRNA_FEATURES))
-    >>> er.pp.mrna_features(mdata, features)
-    >>> mdata["genes"].varm["mrna_features"].shape[1]
-    8
-    """
-    require_real(mdata)
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
-    given = _read(table)
-    if missing := [name for name in MRNA_FEATURES if name not in given]:
-        raise ValueError(f"mRNA features: the table has no column {', '.join(missing)}")
-    ids = gene_ids(given, "mRNA features")
-    refuse_repeated(ids, "mRNA features")
-    place = _places(ids, genes, "mRNA features")
-    numbers = _numbers(given[list(MRNA_FEATURES)], "mRNA features").astype(np.float32)
-    features = np.full((genes.n_vars, len(MRNA_FEATURES)), np.nan, dtype=np.float32)
-    features[place >= 0] = numbers[place[place >= 0]]
-    if absent := int((place < 0).sum()):
-        logger.info("mRNA features: %d of %d genes have no row and get NaN", absent, genes.n_vars)
-
-    mdata = mdata.copy() if copy else mdata
-    frame = pd.DataFrame(features, index=genes.var_names.copy(), columns=list(MRNA_FEATURES))
-    mdata.mod[Modality.genes].varm[Varm.mrna_features] = frame
     return mdata if copy else None
 
 

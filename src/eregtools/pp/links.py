@@ -85,7 +85,7 @@ def link(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> er.pp.link(mdata, max_distance=5_000)
     >>> mdata["links"].var[["gene", "distance"]].head(1).values.tolist()
     [['g1', -1250.0]]

@@ -14,6 +14,7 @@ from mudata import MuData
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger
 from eregtools._schema import put_layer, require_modality, require_real
+from eregtools.io.bam import bam_counts
 from eregtools.io.bigwig import region_values
 from eregtools.pp.align import check_layer_name, sample_rows, warn_of_order
 
@@ -22,6 +23,9 @@ Statistic = Literal["sum", "mean", "max"]
 PROMOTER_HALF_WIDTH = 500
 CAGE_HALF_WIDTH = 192
 """Three bins of 128 bp around the TSS, the CAGE target of Enformer and EPInformer."""
+
+_BIGWIG, _BAM = (".bw", ".bigwig"), ".bam"
+_WRONG = "Is it of another assembly, or are its chromosomes named differently?"
 
 
 def add_signal(
@@ -41,19 +45,19 @@ def add_signal(
     mdata
         The object.
     tracks
-        ``{sample: signal}``, all biosamples of the assay in one call. A signal is a bigWig file; a Series by
-        element name; a DataFrame by element name, one column per replicate; an array ``(n_elements,)`` or
-        ``(n_replicates, n_elements)`` **in the order of the object** (``assemble`` sorts, so a Series is the
-        safe way; ``var["input_index"]`` has the rows of the input); or a list of files, Series or arrays, one
-        per replicate. A name that a Series does not have becomes NaN where the element is no candidate of the
-        sample.
+        ``{sample: signal}``, all biosamples of the assay in one call. A signal is a bigWig file; a BAM file, whose
+        reads are counted; a Series by element name; a DataFrame by element name, one column per replicate; an array
+        ``(n_elements,)`` or ``(n_replicates, n_elements)`` **in the order of the object** (``assemble`` sorts, so a
+        Series is the safe way; ``var["input_index"]`` has the rows of the input); or a list of files, Series or
+        arrays, one per replicate. A name that a Series does not have becomes NaN where the element is no candidate
+        of the sample.
     assay
         Name of the assay and of its layer.
     modality
         Over which elements; ``"genes"``: over ``[tss - window, tss + window)``.
     statistic
         How the bases of a bigWig are put together: ``"sum"``, ``"mean"`` or ``"max"``. Bases without data are
-        0.
+        0. A BAM file has only ``"sum"``, the number of reads that overlap.
     window
         Half width of the TSS window in bp. ``None``: 192 for CAGE, 500 for other assays.
     copy
@@ -72,15 +76,17 @@ def add_signal(
     ------
     KeyError
         A biosample that the object does not have.
+    FileNotFoundError
+        There is no such file.
     ValueError
-        A signal of the wrong length, without a name that is needed, or with negative or non-finite values; a
-        view.
+        A signal of the wrong length, without a name that is needed, or with negative or non-finite values; a file
+        that is neither bigWig nor BAM, or without signal on any element; a view.
 
     Examples
     --------
     >>> import pandas as pd
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> counts = pd.Series(3.0, index=mdata["enhancers"].var_names)
     >>> er.pp.add_signal(mdata, {"K562": counts}, assay="DNase")
     >>> float(mdata["enhancers"].layers["DNase"][0, 0])
@@ -184,12 +190,28 @@ def _one_signal(
 
 
 def _from_file(path: Path, regions: pd.DataFrame, statistic: Statistic, what: str) -> np.ndarray:
-    if path.suffix.lower() not in (".bw", ".bigwig"):
-        raise ValueError(f"{what}: {path.name} is no bigWig file (.bw, .bigWig); give counts as a Series instead")
+    kind = path.suffix.lower()
+    if kind not in (*_BIGWIG, _BAM):
+        raise ValueError(
+            f"{what}: {path.name} is neither a bigWig (.bw, .bigWig) nor a BAM file (.bam); give counts as a Series "
+            f"instead"
+        )
+    if kind == _BAM and statistic != "sum":
+        raise ValueError(
+            f"{what}: statistic={statistic!r} is for bigWig files; reads of a BAM file are counted ('sum')"
+        )
     chroms = regions[Var.chromosome].astype(object).to_numpy()
     starts, ends = regions[Var.start].to_numpy(), regions[Var.end].to_numpy()
-    values = region_values(path, chroms, starts, ends, statistic=statistic, missing="zero")
+    try:
+        if kind == _BAM:
+            values = bam_counts(path, chroms, starts, ends).astype(np.float64)
+        else:
+            values = region_values(path, chroms, starts, ends, statistic=statistic, missing="zero")
+    except KeyError as error:  # none of the chromosomes is in the file
+        raise ValueError(f"{what}: {error.args[0]} {_WRONG}") from None
     _refuse_invalid(values, regions.index, f"{what} ({path.name})")
+    if len(values) and not values.any():
+        raise ValueError(f"{what}: {path.name} has no signal on any of {len(values)} elements. {_WRONG}")
     return values
 
 

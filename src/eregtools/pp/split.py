@@ -51,7 +51,7 @@ def split(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> er.pp.split(mdata, {1: {"test": ["chr1"]}, 2: {"test": ["chr2"]}})
     >>> sorted(mdata["genes"].var["fold"].unique().tolist())
     [1, 2]

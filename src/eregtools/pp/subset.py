@@ -54,7 +54,7 @@ def subset(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.pp.example.three_genes()
+    >>> mdata = er.datasets.three_genes()
     >>> er.pp.link(mdata)
     >>> one = er.pp.subset(mdata, genes="g1")
     >>> list(one["genes"].var_names), one["links"].n_vars < mdata["links"].n_vars

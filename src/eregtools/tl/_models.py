@@ -206,7 +206,8 @@ def _published(sample: str, family: Iterable[str], assay: str) -> str:
             return f"{name}/{sample}/{assay}"
     served = sorted({f"{b} {a}" for f, b, a in sets if f in families})
     raise KeyError(
-        f"no published weights for biosample {sample!r} and assay {assay!r} (there are: {', '.join(served)}); pass model="
+        f"no published weights for biosample {sample!r} and assay {assay!r} (there are: {', '.join(served)}); "
+        "pass model="
     )
 
 

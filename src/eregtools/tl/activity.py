@@ -161,20 +161,25 @@ def _predict(
         return np.log2(np.maximum(total / count, 0) + _PSEUDOCOUNT).astype(np.float32)
 
 
+def element_centres(elements: pd.DataFrame, window: str) -> NDArray[np.int64]:
+    """Position around which an element's sequence is read: its centre or its summit."""
+    if window == "center":
+        return (elements[Var.start].to_numpy(dtype=np.int64) + elements[Var.end].to_numpy(dtype=np.int64)) // 2
+    if window != "summit":
+        raise ValueError(f"window is {window!r}; expected 'center', 'summit' or 'tile'")
+    if Var.summit not in elements:
+        raise KeyError(
+            f"window='summit' needs enhancers.var[{Var.summit!r}]; assemble from narrowPeak, or use 'center'"
+        )
+    return elements[Var.summit].to_numpy(dtype=np.int64)
+
+
 def _windows(elements: pd.DataFrame, width: int, window: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Element and start of each window."""
     start = elements[Var.start].to_numpy(dtype=np.int64)
     end = elements[Var.end].to_numpy(dtype=np.int64)
-    if window == "center":
-        return np.arange(len(start)), (start + end) // 2 - width // 2
-    if window == "summit":
-        if Var.summit not in elements:
-            raise KeyError(
-                f"window='summit' needs enhancers.var[{Var.summit!r}]; assemble from narrowPeak, or use 'center'"
-            )
-        return np.arange(len(start)), elements[Var.summit].to_numpy(dtype=np.int64) - width // 2
     if window != "tile":
-        raise ValueError(f"window is {window!r}; expected 'center', 'summit' or 'tile'")
+        return np.arange(len(start)), element_centres(elements, window) - width // 2
     count = np.maximum(1, -(-(end - start - width) // _TILE_STRIDE) + 1)
     owner = np.repeat(np.arange(len(start)), count)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eregtools._keys import Layer, Modality, Var
+from eregtools._keys import Layer, Modality, Uns, Var
 from eregtools._logging import logger, progress_bar
 from eregtools._schema import entry, put_layer, require_modality, validate
 from eregtools.batches.encode import PADDING, UNKNOWN, centred_windows, element_windows
@@ -245,6 +245,7 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                     f"recipe {recipe.name!r} encodes N as {recipe.n_value}, but the model was built for "
                     f"{network.config.n_value}: the weights belong to another recipe"
                 )
+            _check_mrna_features(mdata, recipe, source)
             if recipe not in inputs:
                 inputs[recipe] = gene_inputs(mdata, sample, recipe)
                 _report_incomplete(inputs[recipe], sample)
@@ -271,6 +272,16 @@ def _families(mdata: MuData, sample: str, assay: str) -> tuple[str, ...]:
     if has_contact and folds[_WITH_CONTACT] >= folds[_WITHOUT_CONTACT]:
         return _WITH_CONTACT, _WITHOUT_CONTACT
     return _WITHOUT_CONTACT, _WITH_CONTACT
+
+
+def _check_mrna_features(mdata: MuData, recipe: Recipe, source: Source) -> None:
+    """Refuse features made from a GTF for published weights, which take z-scores with published constants."""
+    made_from = entry(mdata).get(Uns.mrna_features, {}).get("source")
+    if recipe.gene_features and made_from == "gtf" and source.provenance.get("licence"):
+        raise ValueError(
+            f"the mRNA features were made from a GTF and are z-scored over its genes, but {source.provenance['name']} "
+            "takes the published ones; run er.pp.mrna_features(mdata, table) with the published table"
+        )
 
 
 def _report_incomplete(inputs: GeneInputs, sample: str) -> None:

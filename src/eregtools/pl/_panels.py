@@ -1,0 +1,298 @@
+"""The panels of a locus: how each is drawn.
+
+Imports matplotlib; import it inside functions only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Rectangle
+
+from eregtools.pl import _style
+from eregtools.pl._layout import (
+    AXIS,
+    BODY,
+    BOX,
+    BOX_PITCH,
+    GENE_PITCH,
+    LABEL_PITCH,
+    RISE,
+    TIP,
+    PlacedGene,
+    Row,
+    Scale,
+    View,
+    label_place,
+)
+from eregtools.pl._style import BLACK, GREY, SMALL, YELLOW, number, text_width
+
+_BLANK: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+"""Box behind a label that lies on something else."""
+
+
+def add_panels(
+    rows: Sequence[Row],
+    header: float,
+    view: View,
+    *,
+    left: float,
+    ax: Axes | None,
+    figsize: tuple[float, float | None],
+    title: str,
+) -> tuple[Axes, dict[str, Axes]]:
+    """Axes of the rows by label, in a new figure or in the place of `ax`, and a frame behind them in inches."""
+    needed = header + sum(row.height + row.gap for row in rows)
+    if ax is None:
+        bottom, total = AXIS, figsize[1] or needed + AXIS
+        host: Any = _style.new_figure(figsize[0], total)
+        x0, width = left / figsize[0], view.width / figsize[0]
+    else:
+        bottom, total = 0.0, ax.get_window_extent().height / ax.figure.dpi
+        host, x0, width = ax, 0.0, 1.0
+    scale = (total - bottom) / needed
+    if scale < 0.8:
+        warnings.warn(
+            f"the panels of {title!r} need {needed + bottom:.1f} in of height and have "
+            f"{total:.1f} in, so labels may overlap; leave the height to the figure",
+            stacklevel=3,
+        )
+    boxes = [(x0, bottom / total, width, 1 - bottom / total)]
+    y = total - header * scale
+    for row in rows:
+        y -= row.height * scale
+        boxes.append((x0, y / total, width, row.height * scale / total))
+        y -= row.gap * scale
+    frame, *axes = _style.panels(host, boxes)
+    frame.set(label="frame", xlim=(0, view.width), ylim=(0, needed))
+    frame.axis("off")
+    for axis, row in zip(axes, rows, strict=True):
+        axis.set(label=row.label, xlim=(view.region.start, view.region.end), ylim=(0, row.height))
+        axis.tick_params(bottom=False, labelbottom=False)
+        axis.patch.set_visible(False)
+    return frame, {row.label: axis for row, axis in zip(rows, axes, strict=True)}
+
+
+def draw_guides(frame: Axes, view: View, *, bottom: float, top: float, tss: float | None, marked: pd.DataFrame) -> None:
+    """Line at the gene's TSS and a band at each highlighted enhancer, behind the upper panels."""
+    if tss is not None:
+        frame.plot([view.inches(tss)] * 2, [bottom, top], color="0.6", lw=0.5, ls=(0, (2, 2)))
+    left, width = view.visible(marked, least=4 / 72)
+    for x, w in zip(view.inches(left), width / view.bp_per_inch, strict=True):
+        frame.fill_between([x, x + w], bottom, top, color=YELLOW, alpha=0.35, lw=0)
+
+
+def draw_header(frame: Axes, layer: str | None, arcs: pd.DataFrame, colors: Mapping[str, str], width: float) -> None:
+    """Name of the sample, if there is one, and the scale of the arcs."""
+    middle = frame.get_ylim()[1] - 0.07
+    color = BLACK
+    if len(colors) == 1:
+        ((name, color),) = colors.items()
+        frame.text(0, middle, name, color=color, weight="bold", va="center", size=SMALL)
+    if layer is None:
+        return
+    if arcs.empty:
+        frame.text(width, middle, f"no {layer} links in view", color=GREY, va="center", ha="right", size=SMALL)
+        return
+    weights = arcs["weight"].to_numpy(float)
+    x = width
+    for value in sorted({float(weights.min()), float(weights.max())}, reverse=True):
+        text = number(value)
+        frame.text(x, middle, text, va="center", ha="right", size=SMALL)
+        x -= text_width(text) + 0.04
+        line, alpha = _stroke(value, weights)
+        frame.plot(
+            [x - 0.16, x], [middle] * 2, color=color, lw=line, alpha=alpha, ls=_dash(value), solid_capstyle="butt"
+        )
+        x -= 0.16 + 0.08
+    frame.text(x, middle, layer, va="center", ha="right", size=SMALL)
+
+
+def draw_arcs(panels: Mapping[str, Axes], arcs: pd.DataFrame, colors: Mapping[str, str], view: View) -> None:
+    """Half-ellipses from enhancer to TSS; the height grows with the root of the distance."""
+    angle = np.linspace(0, np.pi, 41)
+    for name, color in colors.items():
+        ax = panels[f"arcs:{name}"]
+        ax.set_ylim(0, 1.05)
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(left=False, labelleft=False)
+        if len(colors) > 1:
+            ax.text(-0.05 / view.width, 0.5, name, color=color, transform=ax.transAxes, ha="right", va="center")
+        if arcs.empty:
+            continue
+        own = arcs[arcs["sample"] == name]
+        center, tss = own["center"].to_numpy(), own["tss"].to_numpy(float)
+        longest = (arcs["center"] - arcs["tss"]).abs().max()
+        height = 0.15 + 0.85 * np.sqrt(np.abs(center - tss) / max(longest, 1.0))
+        x = ((center + tss) / 2)[:, None] + (np.abs(center - tss) / 2)[:, None] * np.cos(angle)
+        y = height[:, None] * np.sin(angle)
+        weight = own["weight"].to_numpy(float)
+        line, alpha = _stroke(weight, arcs["weight"].to_numpy(float))
+        ax.add_collection(
+            LineCollection(
+                list(np.stack([x, y], axis=2)),
+                colors=[to_rgba(color, a) for a in alpha],
+                linewidths=line,
+                linestyles=[_dash(w) for w in weight],
+            ),
+            autolim=False,
+        )
+
+
+def _stroke(weight: Any, all_weights: np.ndarray) -> tuple[Any, Any]:
+    """Line width in points and opacity of links, by their share of the largest weight."""
+    share = np.abs(weight) / (float(np.abs(all_weights).max()) or 1.0)
+    return 0.4 + 1.8 * share, 0.25 + 0.7 * share
+
+
+def _dash(weight: float) -> str:
+    return "--" if weight < 0 else "-"
+
+
+def draw_track(
+    axes: Mapping[str, Axes],
+    label: str,
+    values: Mapping[str, np.ndarray],
+    scale: Scale,
+    enhancers: pd.DataFrame,
+    view: View,
+    colors: Mapping[str, str],
+    *,
+    label_at: float,
+) -> None:
+    """Bars over the extents of the elements, one scale for all samples; `label_at` inches left of the panels."""
+    left, width = view.visible(enhancers)
+    extent = scale.high - scale.low
+    for name, ax in axes.items():
+        made = np.isfinite(values[name])
+        ax.bar(left[made], values[name][made], width[made], align="edge", color=colors[name], linewidth=0)
+        ax.set(xlim=(view.region.start, view.region.end), ylim=(scale.low, scale.high + 0.05 * extent))
+        ax.set_yticks(scale.ticks, [number(tick) for tick in scale.ticks])
+        # The labels of the ends stay within the panel, clear of those of the next one.
+        for tick, text in zip(scale.ticks, ax.get_yticklabels(), strict=True):
+            share = (tick - scale.low) / extent
+            text.set_verticalalignment("bottom" if share < 0.15 else "top" if share > 0.85 else "center")
+        if scale.low < 0:
+            ax.axhline(0, color="black", lw=0.4)
+    first, *others = axes.values()
+    last = others[-1] if others else first
+    top, bottom = first.get_position().y1, last.get_position().y0
+    middle = 1 - (top - bottom) / 2 / first.get_position().height
+    first.text(
+        -label_at / view.width, middle, label, transform=first.transAxes, rotation=90, ha="right", va="center",
+        linespacing=1.15,
+    )  # fmt: skip
+
+
+def draw_enhancers(
+    ax: Axes,
+    enhancers: pd.DataFrame,
+    candidates: Mapping[str, np.ndarray],
+    view: View,
+    colors: Mapping[str, str],
+    *,
+    marked: np.ndarray,
+) -> None:
+    """Draw a row of boxes per sample, filled where the element is the sample's candidate."""
+    left, width = view.visible(enhancers, least=2.2 / 72)
+    wide_left, wide = view.visible(enhancers, least=3.2 / 72)
+    left[marked], width[marked] = wide_left[marked], wide[marked]
+    centers = []
+    for count, (name, color) in enumerate(colors.items()):
+        y = BOX_PITCH * (len(colors) - count - 0.5)
+        centers.append(y)
+        own = candidates[name]
+        for mask, face, edge, line in (
+            (~own & ~marked, "white", "0.6", 0.4),
+            (own & ~marked, color, "white", 0.3),
+            (~own & marked, "white", BLACK, 0.8),
+            (own & marked, color, BLACK, 0.8),
+        ):
+            boxes = [Rectangle((x, y - BOX / 2), w, BOX) for x, w in zip(left[mask], width[mask], strict=True)]
+            ax.add_collection(PatchCollection(boxes, facecolor=face, edgecolor=edge, linewidth=line), autolim=False)
+    ax.tick_params(left=False)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    if len(colors) == 1:
+        ax.set_yticks(centers, ["enhancers"])
+        return
+    ax.set_yticks(centers, list(colors))
+    for tick, color in zip(ax.get_yticklabels(), colors.values(), strict=True):
+        tick.set_color(color)
+
+
+def draw_enhancer_labels(
+    ax: Axes, enhancers: pd.DataFrame, labels: Mapping[str, str], rows: Mapping[str, int], view: View, bottom: float
+) -> None:
+    """Labels of the highlighted enhancers, over the boxes, which end at `bottom`."""
+    for name, text in labels.items():
+        left, length = label_place(enhancers.loc[name], text, view)
+        x, y = view.position(left + length / 2), bottom + LABEL_PITCH * (rows[name] + 0.45)
+        ax.text(x, y, text, ha="center", va="center", size=SMALL, bbox=_BLANK)
+
+
+def draw_genes(ax: Axes, genes: Iterable[PlacedGene], view: View) -> None:
+    """Bodies with chevrons, bent arrows at the TSS, and names."""
+    top = ax.get_ylim()[1]
+    for gene in genes:
+        chosen = gene.id == view.region.gene
+        color = BLACK if chosen or view.region.gene is None else GREY
+        y = top - GENE_PITCH * gene.row - RISE - BODY / 2 - 0.04
+        if gene.body is not None:
+            _draw_body(ax, gene, gene.body, view, y, color)
+        if gene.tss is not None:
+            _draw_tss(ax, gene, gene.tss, view, y, color, line=0.9 if chosen else 0.6)
+        ax.text(
+            view.position(gene.label),
+            y,
+            gene.name,
+            ha="left",
+            va="center_baseline",
+            size=SMALL,
+            color=color,
+            weight="bold" if chosen else "normal",
+            parse_math=False,
+            gid=f"label:{gene.id}",
+            bbox=_BLANK if gene.label_on_body else None,
+        )
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+
+
+def _draw_body(ax: Axes, gene: PlacedGene, ends: tuple[float, float], view: View, y: float, color: str) -> None:
+    start, end = (view.position(x) for x in ends)
+    body = Rectangle((start, y - BODY / 2), end - start, BODY, facecolor=color, linewidth=0, gid=f"gene:{gene.id}")
+    ax.add_patch(body)
+    if not gene.direction:
+        return
+    reach, half = gene.direction * 0.012, BODY * 0.32
+    chevrons = [
+        [(view.position(x - reach), y + half), (view.position(x + reach), y), (view.position(x - reach), y - half)]
+        for x in np.arange(ends[0] + 0.06, ends[1] - 0.05, 0.12)
+    ]
+    ax.add_collection(LineCollection(chevrons, colors="white", linewidths=0.5), autolim=False)
+
+
+def _draw_tss(ax: Axes, gene: PlacedGene, tss: float, view: View, y: float, color: str, *, line: float) -> None:
+    foot, top = y if gene.body else y - BODY / 2, y + BODY / 2 + RISE
+    corner, tip = view.position(tss), view.position(tss + gene.direction * TIP)
+    ax.plot([corner, corner, tip], [foot, top, top], color=color, lw=line, solid_joinstyle="miter", clip_on=False)
+    if gene.direction:
+        back, front = (view.position(tss + gene.direction * (TIP + reach)) for reach in (-0.035, 0.015))
+        ax.fill([back, front, back], [top - 0.022, top, top + 0.022], color=color, lw=0, clip_on=False)
+
+
+def draw_axis(ax: Axes, view: View, genome: str | None) -> None:
+    """Round positions under the lowest panel, with chromosome and assembly."""
+    region = view.region
+    widest = text_width(f"{region.end / 1e6:,.3f}") + 0.15
+    ticks, labels, unit = _style.genomic_ticks(region.start, region.end, most=int(view.width / widest))
+    ax.tick_params(bottom=True, labelbottom=True)
+    ax.set_xticks(ticks, labels)
+    ax.set_xlabel(f"{region.chromosome}{f' ({genome})' if genome else ''}, {unit}", size=_style.NORMAL)

@@ -1,0 +1,1 @@
+"""Training of the networks. Lightning lives here and nowhere else."""
