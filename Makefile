@@ -17,10 +17,10 @@ PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(PY) -m pip install --quie
 PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types ci clean
+.PHONY: help setup demo demo-k562 test test-slow lint types ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later on the path. Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -42,15 +42,19 @@ $(VENV)/.dev-ready: $(VENV)/.test-ready
 
 setup: $(VENV)/.dev-ready ## make the environment only
 
+demo: $(VENV)/.test-ready ## simulate a genome, train on it, judge and draw; about 6 minutes, results in demo/
+	@echo "Running the demo on a simulated genome; results go into demo/"
+	@$(VENV)/bin/eregtools demo --out demo
+
 ifeq ($(strip $(K562)),)
-demo: ## the K562 demo, from raw counts to figures (K562=FOLDER)
-	@echo "make demo needs the folder with the K562 files; $(VENV)/bin/eregtools demo --help names them (after make setup)." >&2
-	@echo "Give it as make demo K562=FOLDER, or set EREGTOOLS_SHARED to the folder that holds it as data/." >&2
+demo-k562: ## the real K562 job, from raw counts to figures (K562=FOLDER)
+	@echo "make demo-k562 needs the folder with the K562 files; $(VENV)/bin/eregtools demo --help names them (after make setup)." >&2
+	@echo "Give it as make demo-k562 K562=FOLDER, or set EREGTOOLS_SHARED to the folder that holds it as data/." >&2
 	@exit 2
 else
-demo: $(VENV)/.test-ready
-	@echo "Running the K562 demo on $(K562); results go into demo/"
-	@$(VENV)/bin/eregtools demo --k562 "$(K562)" --out demo
+demo-k562: $(VENV)/.test-ready
+	@echo "Running the K562 job on $(K562); results go into demo-k562/"
+	@$(VENV)/bin/eregtools demo --k562 "$(K562)" --out demo-k562
 endif
 
 test: $(VENV)/.test-ready ## the tests, without the slow ones
@@ -75,5 +79,5 @@ ci: ## what continuous integration runs, in an environment of its own
 
 clean: ## remove .venv, demo/, build products and caches
 	@echo "Removing .venv, demo/, build products and caches"
-	@rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv demo demo-k562 build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,15 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def no_progress_bars():
+    """Keep bars out of captured output."""
+    import eregtools as er
+
+    with er.settings.override(progress=False):
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real data files, from the environment; tests that need it are skipped without it."""

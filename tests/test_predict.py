@@ -310,11 +310,12 @@ class TestRefused:
             er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome, device="abacus")
 
 
-class TestActivity:
-    @pytest.fixture(scope="class")
-    def encoders(self):
-        return {fold: randomised(EPInformerSeq(), seed=fold) for fold in FOLDS.values()}
+@pytest.fixture(scope="module")
+def encoders():
+    return {fold: randomised(EPInformerSeq(), seed=fold) for fold in FOLDS.values()}
 
+
+class TestActivity:
     def test_centre_of_each_element_by_its_fold(self, world, mdata, encoders):
         er.tl.predict_activity(mdata, encoders, genome=world.genome)
         table = mdata["enhancers"].var

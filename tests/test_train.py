@@ -52,7 +52,8 @@ def built(tmp_path_factory):
     er.pp.link(mdata, max_distance=2_000, min_distance=300)
     er.pp.add_contacts(mdata)
     n = mdata["genes"].n_vars
-    er.pp.mrna_features(mdata, pd.DataFrame(rng.normal(size=(n, 8)), mdata["genes"].var_names, list(MRNA_FEATURES)))
+    mrna = pd.DataFrame(rng.normal(size=(n, 8)), mdata["genes"].var_names, list(MRNA_FEATURES)).abs()
+    er.pp.mrna_features(mdata, mrna)
     er.pp.add_signal(mdata, {"S": rng.gamma(2, 2, n)}, assay="promoter_activity", modality="genes")
     links = mdata["links"].var
     of_link = pd.Series(activity, mdata["enhancers"].var_names).reindex(links["enhancer"]).to_numpy()

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from eregtools import datasets, io, pl, tl
+from eregtools import datasets, io, pl, pp, tl
 from eregtools._keys import Layer, Modality, Var
 from eregtools._logging import logger
-from eregtools.genome import Genome
-from eregtools.models import zoo
+from eregtools.genome import Genome, register_genome
+from eregtools.io.tables import read_table
+from eregtools.models import EPInformerConfig, EPInformerSeqConfig, zoo
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 _WEIGHTS = "EPInformer-PE-Activity/K562/CAGE"
 _FIGURE_FORMATS = ("png", "pdf")
+MAX_EPOCHS = 20
 
 
 def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) -> pd.DataFrame:
@@ -55,6 +57,138 @@ def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) ->
     io.write(mdata, out / "k562.h5mu")
     logger.info("wrote %s", ", ".join(sorted(str(path) for path in out.iterdir())))
     return table
+
+
+SIMULATION = datasets.SimulationConfig(
+    n_chromosomes=8, chromosome_length=5_000_000, n_genes=2000, n_elements=1600, promoter_weight=4.0
+)
+"""The simulated genome: 40 Mb, about eight enhancers a gene."""
+
+_FOLD = 1
+_VALID, _TEST = "chr7", "chr8"
+_TOWER = (64, 32, 32, 32, 48)
+
+
+def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
+    """Simulate a genome, build the object from its files, train a compact EPInformer, and judge it on a chromosome.
+
+    Parameters
+    ----------
+    out
+        Folder to write to: ``files/`` (the simulation), the figures, the model and ``simulated.h5mu``.
+    seed
+        Seed of the simulation and of training.
+
+    Returns
+    -------
+    On the held-out chromosome: Pearson's r with measured expression of the model, of the baseline without sequence
+    and the noise ceiling; average precision on the planted links of attention, ABC and distance.
+    """
+    out = writable_folder(out)
+    simulation = datasets.simulate(out / "files", seed=seed, config=SIMULATION, overwrite=True)
+    mdata = simulated_object(simulation)
+    tl.abc(mdata)
+    tl.baseline_expression(mdata, assay="RNA")
+    encoder = tl.train_activity(
+        mdata,
+        fold=_FOLD,
+        config=EPInformerSeqConfig(window=512, hidden=64, tower_channels=_TOWER),
+        learning_rate=2e-3,
+        max_epochs=10,
+        patience=3,
+        rng=seed,
+    )
+    model = tl.train_expression(
+        mdata,
+        assay="RNA",
+        fold=_FOLD,
+        encoder=encoder,
+        config=EPInformerConfig(window=512, embedding_dim=32, n_layers=2, tower_channels=_TOWER),
+        reverse_complement=True,
+        max_shift=16,
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        batch_size=32,
+        max_epochs=MAX_EPOCHS,
+        patience=6,
+        folder=out / "model",
+        rng=seed,
+    )
+    tl.predict_expression(mdata, {_FOLD: model}, assay="RNA")
+    tl.attention(mdata, {_FOLD: model}, assay="RNA")
+
+    table = _judge(mdata, simulation)
+    held_out = pp.subset(mdata, genes=_genes_on(mdata, _TEST))
+    _save(pl.locus(held_out, _planted_gene(held_out, simulation), links=Layer.attention, show=False), out / "locus")
+    _save(pl.expression_scatter(held_out, assay="RNA", show=False), out / "expression")
+    io.write(mdata, out / "simulated.h5mu")
+    logger.info("wrote %s", ", ".join(sorted(str(path) for path in out.iterdir())))
+    return table
+
+
+def simulated_object(simulation: datasets.Simulation) -> MuData:
+    """Build the object from the files of a simulation, as one would from real ones."""
+    files, sample = simulation.folder, simulation.config.samples[0]
+    genome = Genome(files / "genome.fa", name="simulated")
+    register_genome("simulated", genome)
+    mdata = pp.assemble(
+        genes=files / "genes.gtf", enhancers=files / "peaks.narrowPeak", samples=[sample], genome=genome
+    )
+    for assay, paths in simulation.tracks[sample].items():
+        pp.add_signal(mdata, {sample: paths}, assay=assay)
+        pp.add_signal(mdata, {sample: paths}, assay=assay, modality="genes")
+    pp.activity(mdata, totals=simulation.totals)
+    pp.promoter_activity(mdata, totals=simulation.totals)
+    pp.link(mdata)
+    pp.add_contacts(mdata, files / "contacts.cool", unit="file", fallback=None)
+    pp.mrna_features(mdata, read_table(files / "mrna_features.tsv", index="gene_id"))
+    expression = read_table(files / "expression.tsv", index="gene_id")
+    pp.add_expression(mdata, expression, assay="RNA", transform="zscore(log10(x+0.1))")
+    pp.split(mdata, {_FOLD: {"valid": [_VALID], "test": [_TEST]}})
+    return mdata
+
+
+def _genes_on(mdata: MuData, chromosome: str) -> list[str]:
+    table = mdata[Modality.genes].var
+    return table.index[(table[Var.chromosome] == chromosome).to_numpy()].tolist()
+
+
+def _judge(mdata: MuData, simulation: datasets.Simulation) -> pd.DataFrame:
+    from sklearn.metrics import average_precision_score
+
+    test = _genes_on(mdata, _TEST)
+    genes = {layer: mdata[Modality.genes].to_df(layer).iloc[0][test] for layer in ("RNA", "RNA_pred", "RNA_baseline")}
+    links = mdata[Modality.links]
+    on_test = links.var[Var.gene].isin(test).to_numpy()
+    truth = simulation.links.set_index(simulation.links["enhancer"] + "|" + simulation.links["gene"])["share"]
+    planted = (truth.reindex(links.var_names[on_test]) >= simulation.config.min_share).to_numpy()
+    scores = {
+        "attention": links.layers[Layer.attention][0],
+        "ABC": links.layers[Layer.abc][0],
+        "distance": -links.var[Var.distance].abs().to_numpy(),
+    }
+    sample = simulation.config.samples[0]
+    rows: list[tuple[str, str, float]] = [
+        ("expression, Pearson r", "EPInformer", genes["RNA_pred"].corr(genes["RNA"])),
+        ("expression, Pearson r", "baseline without sequence", genes["RNA_baseline"].corr(genes["RNA"])),
+        ("expression, Pearson r", "noise ceiling (all genes)", simulation.metrics[sample]["noise_ceiling"]),
+    ]
+    rows += [
+        ("links, average precision", name, average_precision_score(planted, np.nan_to_num(score[on_test])))
+        for name, score in scores.items()
+    ]
+    rows.append(("links, average precision", "share of planted links", float(planted.mean())))
+    rows.append(("links, average precision", "ceiling (all links)", simulation.metrics[sample]["ceiling_auprc"]))
+    table = pd.DataFrame(rows, columns=["task", "score", _TEST])
+    table[_TEST] = table[_TEST].astype(float).round(3)
+    return table.set_index(["task", "score"])
+
+
+def _planted_gene(mdata: MuData, simulation: datasets.Simulation) -> str:
+    """Gene with the most planted links."""
+    genes = mdata[Modality.genes].var_names
+    planted = simulation.links[simulation.links["share"] >= simulation.config.min_share]["gene"].value_counts()
+    return str(planted.reindex(genes, fill_value=0).idxmax())
 
 
 def writable_folder(path: str | Path) -> Path:

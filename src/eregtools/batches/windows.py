@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eregtools.batches.encode import UNKNOWN
+from eregtools.batches.encode import PADDING, UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +45,37 @@ class WindowBatch:
         """Add the reverse complements, which have the same target."""
         both = np.concatenate([self.codes, reverse_complement(self.codes)])
         return WindowBatch(both, np.concatenate([self.target, self.target]))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes of training sequences that leave their target as it is.
+
+    Attributes
+    ----------
+    reverse_complement
+        Turn each sequence round with probability one half.
+    max_shift
+        Move each sequence by up to so many bp to either side.
+    """
+
+    reverse_complement: bool = False
+    max_shift: int = 0
+
+    def __call__(self, codes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Change sequences ``(n, length)``; what is moved in from outside is padding or unknown."""
+        codes = codes.copy()
+        if self.reverse_complement:
+            turned = rng.random(len(codes)) < 0.5
+            codes[turned] = reverse_complement(codes[turned])
+        if self.max_shift:
+            length = codes.shape[1]
+            source = np.arange(length) + rng.integers(-self.max_shift, self.max_shift + 1, len(codes))[:, None]
+            outside = (source < 0) | (source >= length)
+            fill = np.where((codes[:, [0, -1]] == PADDING).all(axis=1), PADDING, UNKNOWN).astype(np.uint8)
+            moved = np.take_along_axis(codes, source.clip(0, length - 1), axis=1)
+            codes = np.where(outside, fill[:, None], moved)
+        return codes
 
 
 def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -50,8 +50,9 @@ class Feature:
     promoter: float | None = 0.0
 
     def apply(self, values: ArrayLike) -> NDArray[np.float32]:
-        """Transform values of this feature."""
-        return TRANSFORMS[self.transform](np.asarray(values, dtype=np.float64)).astype(np.float32)
+        """Transform values of this feature; what has no logarithm becomes NaN or infinite."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return TRANSFORMS[self.transform](np.asarray(values, dtype=np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)

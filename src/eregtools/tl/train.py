@@ -15,7 +15,7 @@ from eregtools._schema import entry, require_layer, require_modality, validate
 from eregtools._settings import settings
 from eregtools.batches.encode import UNKNOWN, centred_windows, element_windows
 from eregtools.batches.genes import gene_inputs
-from eregtools.batches.windows import WindowBatch
+from eregtools.batches.windows import Augmentation, WindowBatch
 from eregtools.tl.activity import element_centres
 from eregtools.tl.expression import object_genome, require_genes
 
@@ -161,6 +161,8 @@ def train_expression(
     sample: str | None = None,
     genome: Genome | str | Path | None = None,
     config: EPInformerConfig | None = None,
+    reverse_complement: bool = False,
+    max_shift: int = 0,
     learning_rate: float = 5e-4,
     weight_decay: float = 1e-6,
     batch_size: int = 16,
@@ -200,6 +202,9 @@ def train_expression(
     config
         Architecture; numbers of features are set by the variant and the object (mRNA features are used where the
         object has them). ``None``: the published one.
+    reverse_complement, max_shift
+        Turn sequences round with probability one half, and move them by up to so many bp, anew in each epoch: with
+        few genes a tower otherwise learns sequences by heart. The paper does neither.
     sample, genome, learning_rate, weight_decay, batch_size, max_epochs, patience, device, folder, rng
         As in :func:`train_activity`; ``batch_size`` counts genes.
 
@@ -258,10 +263,11 @@ def train_expression(
     if encoder is not None:
         _start_from(network, encoder)
     module = ExpressionRegression(network, how, freeze_encoder=freeze_encoder)
+    augmentation = Augmentation(reverse_complement, max_shift)
     logger.info("training on %d genes, validating on %d", len(train), len(valid))
     metrics = fit(
         module,
-        TrainingData(train, valid, batch_size=batch_size, seed=seed),
+        TrainingData(train, valid, batch_size=batch_size, seed=seed, augmentation=augmentation),
         device=pick_device(device),
         seed=seed,
         folder=None if folder is None else Path(folder),

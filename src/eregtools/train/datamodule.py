@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from eregtools.batches.genes import GeneInputs
-from eregtools.batches.windows import WindowBatch
+from eregtools.batches.windows import Augmentation, WindowBatch
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,14 @@ class GeneData:
 class _Rows(Dataset[dict[str, Tensor]]):
     """Batches of rows in a new order each epoch; the order depends on seed and epoch alone."""
 
-    def __init__(self, data: GeneData | WindowBatch, batch_size: int, seed: int | None) -> None:
-        self.data, self.batch_size, self.seed = data, batch_size, seed
+    def __init__(
+        self,
+        data: GeneData | WindowBatch,
+        batch_size: int,
+        seed: int | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self.data, self.batch_size, self.seed, self.augmentation = data, batch_size, seed, augmentation
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -96,9 +102,14 @@ class _Rows(Dataset[dict[str, Tensor]]):
         end = len(order) if number == len(self) - 1 else (number + 1) * self.batch_size
         rows = order[number * self.batch_size : end]
         if isinstance(self.data, GeneData):
-            return self.data.batch(rows)
-        part = self.data.take(rows)
-        return {"codes": torch.from_numpy(part.codes), "target": torch.from_numpy(part.target)}
+            batch = self.data.batch(rows)
+        else:
+            part = self.data.take(rows)
+            batch = {"codes": torch.from_numpy(part.codes), "target": torch.from_numpy(part.target)}
+        if self.augmentation is not None:
+            rng = np.random.default_rng((self.seed or 0, self.epoch, number))
+            batch["codes"] = torch.from_numpy(self.augmentation(batch["codes"].numpy(), rng))
+        return batch
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -111,13 +122,17 @@ class TrainingData(lightning.LightningDataModule):
     batch_size
         Rows in a batch.
     seed
-        Seed of the order of training rows.
+        Seed of the order of training rows and of their augmentation.
+    augmentation
+        How training sequences are changed; ``None``: not at all.
     """
 
-    def __init__(self, train: Any, valid: Any, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, train: Any, valid: Any, *, batch_size: int, seed: int, augmentation: Augmentation | None = None
+    ) -> None:
         super().__init__()
-        self.train_rows = _Rows(train, batch_size, seed)
-        self.valid_rows = _Rows(valid, 4 * batch_size, None)
+        self.train_rows = _Rows(train, batch_size, seed, augmentation)
+        self.valid_rows = _Rows(valid, 4 * batch_size)
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches in the order of the epoch."""
