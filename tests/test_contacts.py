@@ -123,7 +123,7 @@ def test_band_ends_at_max_distance(cool):
 
 def test_small_chunks_read_the_same(cool, monkeypatch):
     whole = read_contacts(cool, chromosome="chr1", resolution=RESOLUTION)
-    monkeypatch.setattr("eregtools.io.contacts._CHUNK_PIXELS", 17)
+    monkeypatch.setattr("eregtools.io._cool_file._CHUNK_PIXELS", 17)
     parts = read_contacts(cool, chromosome="chr1", resolution=RESOLUTION)
     assert (whole.matrix != parts.matrix).nnz == np.isnan(whole.matrix.data).sum()  # NaN is not equal to itself
 

@@ -81,7 +81,7 @@ def test_ranges_keep_each_name_with_its_interval(mdata):
 def test_ranges_refuse_what_has_no_intervals(mdata):
     with pytest.raises(ValueError, match=r"'links' has no column Chromosome, Start, End .* er\.get\.links"):
         get.ranges(mdata, "links")
-    with pytest.raises(KeyError, match="no modality 'ernas' in the object; there are genes, enhancers, links"):
+    with pytest.raises(KeyError, match=r"no modality 'ernas' \(it has genes, enhancers, links\)"):
         get.ranges(mdata, "ernas")
 
 

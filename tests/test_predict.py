@@ -45,7 +45,7 @@ def models():
     return fold_models()
 
 
-def by_hand(world, mdata, sample, gene, model, cap=60):
+def by_hand(world, mdata, sample, gene, model):
     """One gene through the plain, padded network, from the definitions alone."""
     row = mdata.obs_names.get_loc(sample)
     genes, enhancers = mdata["genes"], mdata["enhancers"]
@@ -54,27 +54,29 @@ def by_hand(world, mdata, sample, gene, model, cap=60):
     middle = (candidates["Start"] + candidates["End"]) / 2
     distance = (middle - about["tss"]).abs()
     near = distance[(candidates["Chromosome"] == about["Chromosome"]) & (distance > 1000) & (distance < 100_000)]
-    near = near.sort_values(kind="stable").head(cap)
-    codes = np.full((1, 62, 2000), PADDING, dtype=np.uint8)
-    features = np.zeros((1, 62, 2), dtype=np.float32)
+    near = near.sort_values(kind="stable").head(60)
+    window = model.config.window
+    slots = len(near) + 3  # promoter, enhancers, two padded slots
+    codes = np.full((1, slots, window), PADDING, dtype=np.uint8)
+    features = np.zeros((1, slots, 2), dtype=np.float32)
     letters = {c: i for i, c in enumerate("ACGT")}
 
     def read(start, end):
         return [letters.get(base, 4) for base in world.genome.sequence(str(about["Chromosome"]), start, end)]
 
-    codes[0, 0] = read(about["tss"] - 1000, about["tss"] + 1000)
+    codes[0, 0] = read(about["tss"] - window // 2, about["tss"] + window // 2)
     for slot, (name, d) in enumerate(near.items(), start=1):
         start, end = candidates.loc[name, ["Start", "End"]]
-        if end - start > 2000:
-            start = (start + end) // 2 - 1000
-            end = start + 2000
-        first = 1000 - (end - start) // 2
+        if end - start > window:
+            start = (start + end) // 2 - window // 2
+            end = start + window
+        first = window // 2 - (end - start) // 2
         codes[0, slot, first : first + end - start] = read(start, end)
         activity = enhancers[:, name].layers["activity"][row, 0]
         features[0, slot] = d / 1000, activity
     at = genes.var_names.get_loc(gene)
     rna = np.append(genes.varm["mrna_features"].iloc[at], genes.layers["promoter_activity"][row, at])
-    padding = np.arange(62)[None] > len(near)
+    padding = np.arange(slots)[None] > len(near)
     with torch.inference_mode():
         out = model(
             torch.from_numpy(codes),
@@ -85,7 +87,9 @@ def by_hand(world, mdata, sample, gene, model, cap=60):
     return float(out.expression), {n: out.attention[:, 0, s].numpy() for s, n in enumerate(near.index, start=1)}
 
 
-def test_each_gene_as_the_plain_network_of_its_fold(world, mdata, models, caplog):
+@pytest.mark.parametrize("window", [2000, 512])
+def test_each_gene_as_the_plain_network_of_its_fold(world, mdata, window, caplog):
+    models = fold_models(window=window)
     with caplog.at_level(logging.INFO, logger="eregtools"):
         er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
         er.tl.attention(mdata, models, genome=world.genome)

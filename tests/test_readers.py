@@ -376,6 +376,12 @@ def test_table_separator_follows_the_name(write, name, sep):
     assert frame["K562"].tolist() == [3.0, 0.5]
 
 
+def test_table_floats_are_what_was_written(write):
+    written = np.random.default_rng(0).normal(size=1_000)
+    frame = read_table(write("a.tsv", "score\n" + "\n".join(map(repr, written.tolist())) + "\n"))
+    assert frame["score"].tolist() == written.tolist()
+
+
 def test_bad_tables_are_refused(write):
     with pytest.raises(ValueError, match="is empty; expected a table"):
         read_table(write("a.tsv", ""))

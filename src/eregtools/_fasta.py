@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
+from eregtools._bgzf import BGZF_END, check_bgzf_end
 from eregtools._settings import settings
 
 Codes: TypeAlias = npt.NDArray[np.uint8]
@@ -26,7 +27,6 @@ N_CODE = 4
 CHUNK_BYTES = 1 << 18
 """Letters worked on at a time, so that they and the temporaries stay in the L2 cache."""
 
-_BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _LONG_LINE = 16  # lines this many times longer than the window are not copied whole
 
 
@@ -147,16 +147,10 @@ def compression(path: Path) -> str:
                 f"{path} is compressed with ordinary gzip, which has no random access. Recompress it: "
                 f"gunzip {path.name} && bgzip {path.name.removesuffix('.gz')}"
             )
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(_BGZF_EOF)))
-        if file.read() != _BGZF_EOF:
-            raise ValueError(
-                f"{path} is truncated: the end-of-file block of bgzip is missing ({size} bytes found). "
-                f"Copy or download it again."
-            )
-        if size == len(_BGZF_EOF):
-            raise ValueError(f"{path} is empty; expected sequences in FASTA format.")
-        return "bgzip"
+    check_bgzf_end(path)
+    if path.stat().st_size == len(BGZF_END):
+        raise ValueError(f"{path} is empty; expected sequences in FASTA format.")
+    return "bgzip"
 
 
 def find_index(path: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import mudata
@@ -28,6 +28,12 @@ _COLUMNS = {
     Modality.enhancers: INTERVAL,
     Modality.links: (Var.gene, Var.enhancer, Var.distance),
     Modality.ernas: INTERVAL,
+}
+
+_MODALITY_MADE_BY = {
+    Modality.genes: "er.pp.assemble",
+    Modality.enhancers: "er.pp.assemble",
+    Modality.links: "er.pp.link",
 }
 
 _INTEGERS = (Var.start, Var.end, Var.tss)
@@ -56,10 +62,11 @@ def require_real(mdata: MuData) -> None:
             raise ValueError(f"modality {name!r} is a view; make it real with .copy()")
 
 
-def require_modality(mdata: MuData, modality: str, made_by: str) -> AnnData:
-    """Modality of the object; the error names the call that makes it (``made_by``)."""
+def require_modality(mdata: MuData, modality: str) -> AnnData:
+    """Modality of the object; the error names the call that makes it, where there is one."""
     if modality not in mdata.mod:
-        raise KeyError(f"the object has no modality {modality!r} (it has {_few(mdata.mod)}); run {made_by} first")
+        way_out = f"; run {_MODALITY_MADE_BY[modality]} first" if modality in _MODALITY_MADE_BY else ""
+        raise KeyError(f"the object has no modality {modality!r} (it has {listed(mdata.mod)}){way_out}")
     return mdata.mod[modality]
 
 
@@ -67,7 +74,7 @@ def require_layer(adata: AnnData, layer: str, made_by: str) -> np.ndarray:
     """Layer ``(n_samples, n_elements)``; the error names the call that makes it (``made_by``)."""
     if layer not in adata.layers:
         there = [name for name in adata.layers if name is not None]
-        raise KeyError(f"there is no layer {layer!r} (there are {_few(there)}); run {made_by} first")
+        raise KeyError(f"there is no layer {layer!r} (there are {listed(there)}); run {made_by} first")
     return np.asarray(adata.layers[layer])
 
 
@@ -147,8 +154,8 @@ def _obs_faults(mdata: MuData) -> list[str]:
     for name in MODALITIES:
         if name in mdata.mod and not mdata.mod[name].obs_names.equals(mdata.obs_names):
             faults.append(
-                f"{name}: its biosamples ({_few(mdata.mod[name].obs_names)}) are not those of the object, "
-                f"in the same order ({_few(mdata.obs_names)})"
+                f"{name}: its biosamples ({listed(mdata.mod[name].obs_names)}) are not those of the object, "
+                f"in the same order ({listed(mdata.obs_names)})"
             )
     return faults
 
@@ -259,8 +266,8 @@ def _link_faults(mdata: MuData) -> list[str]:
         if name not in mdata.mod:
             return [f"links: there is no modality {name!r} that they could belong to"]
     links, genes, enhancers = (mdata.mod[m] for m in (Modality.links, Modality.genes, Modality.enhancers))
-    gene = _positions(links.var[Var.gene], genes.var_names)
-    enhancer = _positions(links.var[Var.enhancer], enhancers.var_names)
+    gene = positions(links.var[Var.gene], genes.var_names)
+    enhancer = positions(links.var[Var.enhancer], enhancers.var_names)
     for column, rows, modality in ((Var.gene, gene, "genes"), (Var.enhancer, enhancer, "enhancers")):
         lost = rows < 0
         if lost.any():
@@ -285,8 +292,8 @@ def link_positions(mdata: MuData) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the genes and of the enhancers that each link joins, two arrays ``(n_links,)``."""
     links = mdata.mod[Modality.links].var
     return (
-        _positions(links[Var.gene], mdata.mod[Modality.genes].var_names),
-        _positions(links[Var.enhancer], mdata.mod[Modality.enhancers].var_names),
+        positions(links[Var.gene], mdata.mod[Modality.genes].var_names),
+        positions(links[Var.enhancer], mdata.mod[Modality.enhancers].var_names),
     )
 
 
@@ -297,12 +304,10 @@ def link_distance(genes: pd.DataFrame, enhancers: pd.DataFrame) -> np.ndarray:
     return (doubled * sign).astype(np.float32)
 
 
-def _positions(names: pd.Series, index: pd.Index) -> np.ndarray:
-    if len(names) == 0:
-        return np.empty(0, dtype=np.int64)
-    codes = names.cat.codes.to_numpy()
-    of_category = index.get_indexer(names.cat.categories)
-    return np.where(codes < 0, -1, of_category[codes])
+def positions(names: pd.Series, index: pd.Index) -> np.ndarray:
+    """Position of each name in ``index``, looked up once per category; -1 where it is not there."""
+    names = names if isinstance(names.dtype, pd.CategoricalDtype) else names.astype("category")
+    return np.append(index.get_indexer(names.cat.categories), -1)[names.cat.codes.to_numpy()]
 
 
 def _chromosomes(adata: AnnData) -> np.ndarray:
@@ -338,6 +343,14 @@ def _key_faults(value: Mapping[Any, Any], where: str) -> list[str]:
     return faults
 
 
-def _few(names: Any, n: int = 5) -> str:
-    listed = [str(name) for name in names]
-    return ", ".join(listed[:n]) + (f", … ({len(listed)})" if len(listed) > n else "") if listed else "none"
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """Write the first names, and how many more there are.
+
+    Examples
+    --------
+    >>> listed("abcd", most=3), listed([])
+    ('a, b, c and 1 more', 'none')
+    """
+    names = [str(name) for name in names]
+    shown = ", ".join(names[:most]) or "none"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

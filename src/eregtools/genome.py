@@ -387,6 +387,8 @@ class Genome:
             return
         for group, name in enumerate(names):
             mine = rows[groups[rows] == group]
+            if not len(mine):
+                continue
             for first, last, part in _spans(starts[mine], out.shape[1]):
                 codes = encode_letters(file.letters(name, self._records[name], first, last))
                 gather_windows(codes, starts[mine[part]] - first, out, mine[part])

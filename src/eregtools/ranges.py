@@ -1,11 +1,12 @@
-"""Genomic intervals: their joins, and their form as PyRanges. The only file that calls PyRanges.
+"""Genomic intervals: as users write them, their joins, and as PyRanges. The only file that calls PyRanges.
 
 PyRanges 0.1 re-sorts rows and drops the index, so every join carries integer row numbers and returns those.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,29 @@ from eregtools._keys import INTERVAL, Var
 
 if TYPE_CHECKING:
     from pyranges import PyRanges
+
+Region: TypeAlias = str | tuple[str, int, int]
+"""``"chr1:1,000-2,000"`` or ``(chromosome, start, end)``, 0-based half-open."""
+
+
+def parse_region(region: Region) -> tuple[str, int, int]:
+    """Chromosome, start and end of a region.
+
+    Examples
+    --------
+    >>> parse_region("chr1:1,000-2,000")
+    ('chr1', 1000, 2000)
+    """
+    if isinstance(region, str):
+        found = re.fullmatch(r"(\S+):([\d,]+)-([\d,]+)", region.strip())
+        if found is None:
+            raise ValueError(f"region {region!r}: expected 'chr1:1,000-2,000' or (chromosome, start, end)")
+        chromosome, start, end = found[1], int(found[2].replace(",", "")), int(found[3].replace(",", ""))
+    else:
+        chromosome, start, end = region
+    if not 0 <= start < end:
+        raise ValueError(f"region {region!r}: expected 0 ≤ start < end")
+    return chromosome, start, end
 
 
 def overlapping_pairs(left: pd.DataFrame, right: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import sparse
 
 from eregtools._keys import Layer, Modality, Var
-from eregtools._schema import require_modality
+from eregtools._schema import listed, require_modality
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
-_MODALITY_MADE_BY: Final = {
-    Modality.genes: "er.pp.assemble",
-    Modality.enhancers: "er.pp.assemble",
-    Modality.links: "er.pp.link",
-}
 
 _LAYER_MADE_BY: Final = {
     (Modality.genes, Layer.promoter_activity): "er.pp.promoter_activity",
@@ -32,15 +26,6 @@ _LAYER_MADE_BY: Final = {
     (Modality.links, Layer.abc): "er.tl.abc",
     (Modality.links, Layer.attention): "er.tl.attention",
 }
-
-
-def modality_of(mdata: MuData, name: str) -> AnnData:
-    """Modality by name."""
-    if name in _MODALITY_MADE_BY:
-        return require_modality(mdata, name, _MODALITY_MADE_BY[name])
-    if name not in mdata.mod:
-        raise KeyError(f"no modality {name!r} in the object; there are {listed(mdata.mod)}")
-    return mdata.mod[name]
 
 
 def sample_names(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
@@ -57,7 +42,7 @@ def sample_names(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]
 
 def find_gene(mdata: MuData, gene: str) -> str:
     """Id of a gene given by id or by name."""
-    genes = modality_of(mdata, Modality.genes)
+    genes = require_modality(mdata, Modality.genes)
     if gene in genes.var_names:
         return gene
     labels = gene_labels(genes)
@@ -81,7 +66,7 @@ def gene_labels(genes: AnnData) -> np.ndarray:
 
 def check_layer(mdata: MuData, modality: str, layer: str) -> None:
     """Refuse a layer that is not there: the error says what makes it, or which name is close."""
-    adata = modality_of(mdata, modality)
+    adata = require_modality(mdata, modality)
     if layer in adata.layers:
         return
     known = [str(name) for name in adata.layers if name is not None]
@@ -99,19 +84,6 @@ def layer_row(adata: AnnData, layer: str, sample: str) -> np.ndarray:
     values = adata.layers[layer]
     at = adata.obs_names.get_loc(sample)
     return values[[at], :].toarray().ravel() if sparse.issparse(values) else np.asarray(values[at])
-
-
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Write the first names, and how many more there are.
-
-    Examples
-    --------
-    >>> listed("abcd", most=3), listed([])
-    ('a, b, c and 1 more', 'none')
-    """
-    names = [str(name) for name in names]
-    shown = ", ".join(names[:most]) or "none"
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:

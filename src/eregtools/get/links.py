@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import sparse
 
 from eregtools._keys import INTERVAL, Layer, Modality, Var
-from eregtools.get._select import check_layer, find_gene, gene_labels, layer_row, listed, modality_of, sample_names
+from eregtools._schema import listed, positions, require_modality
+from eregtools.get._select import check_layer, find_gene, gene_labels, layer_row, sample_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,9 +71,9 @@ def links(
       sample gene_name enhancer  Start  distance  contact
     0   K562       MYC       e1      5     -10.0      0.2
     """
-    linked = modality_of(mdata, Modality.links)
-    genes = modality_of(mdata, Modality.genes)
-    enhancers = modality_of(mdata, Modality.enhancers)
+    linked = require_modality(mdata, Modality.links)
+    genes = require_modality(mdata, Modality.genes)
+    enhancers = require_modality(mdata, Modality.enhancers)
     samples = sample_names(mdata, sample)
     if layers is None:
         layers = [layer for layer in linked.layers if layer is not None and layer != Layer.candidate]
@@ -81,8 +82,8 @@ def links(
     for layer in layers:
         check_layer(mdata, Modality.links, layer)
 
-    gene_at = _positions(linked.var[Var.gene], genes.var_names, Modality.genes)
-    enhancer_at = _positions(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
+    gene_at = _rows_of(linked.var[Var.gene], genes.var_names, Modality.genes)
+    enhancer_at = _rows_of(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
     chosen = np.ones(linked.n_vars, dtype=bool)
     if gene is not None:
         wanted = [find_gene(mdata, name) for name in ([gene] if isinstance(gene, str) else gene)]
@@ -147,9 +148,9 @@ def link_matrix(mdata: MuData, layer: str, *, sample: str | None = None) -> spar
     array([[0. , 0.5],
            [0. , 0. ]], dtype=float32)
     """
-    linked = modality_of(mdata, Modality.links)
-    genes = modality_of(mdata, Modality.genes)
-    enhancers = modality_of(mdata, Modality.enhancers)
+    linked = require_modality(mdata, Modality.links)
+    genes = require_modality(mdata, Modality.genes)
+    enhancers = require_modality(mdata, Modality.enhancers)
     check_layer(mdata, Modality.links, layer)
     samples = sample_names(mdata, sample)
     if len(samples) != 1:
@@ -157,8 +158,8 @@ def link_matrix(mdata: MuData, layer: str, *, sample: str | None = None) -> spar
             f"a link matrix is of one sample and the object has {len(samples)} ({listed(samples)}); "
             "name it with sample="
         )
-    gene_at = _positions(linked.var[Var.gene], genes.var_names, Modality.genes)
-    enhancer_at = _positions(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
+    gene_at = _rows_of(linked.var[Var.gene], genes.var_names, Modality.genes)
+    enhancer_at = _rows_of(linked.var[Var.enhancer], enhancers.var_names, Modality.enhancers)
     values = layer_row(linked, layer, samples[0])
     keep = _own_links(linked, samples[0]) & ~np.isnan(values)
     if not keep.all():
@@ -174,11 +175,9 @@ def _own_links(linked: AnnData, sample: str) -> np.ndarray:
     return layer_row(linked, Layer.candidate, sample) == 1
 
 
-def _positions(column: pd.Series, names: pd.Index, modality: str) -> np.ndarray:
-    """Row of each link's element in its modality, looked up once per category."""
-    column = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
-    categories, codes = column.cat.categories, column.cat.codes.to_numpy()
-    at = np.append(names.get_indexer(categories), -1)[codes]
+def _rows_of(column: pd.Series, names: pd.Index, modality: str) -> np.ndarray:
+    """Row of each link's element in its modality."""
+    at = positions(column, names)
     if len(at) and at.min() < 0:
         link = int(np.argmin(at))
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eregtools._keys import INTERVAL
-from eregtools.get._select import modality_of
+from eregtools._schema import require_modality
 from eregtools.ranges import to_pyranges
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def ranges(mdata: MuData, modality: str) -> PyRanges:
     >>> list(found.df["Name"])
     ['chr1:100-600', 'chr1:900-1400']
     """
-    var = modality_of(mdata, modality).var
+    var = require_modality(mdata, modality).var
     missing = [column for column in INTERVAL if column not in var]
     if missing:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Pixels of .hic files: a program that contacts.py starts, never imported by the package.
+"""Pixels of .hic files: a program that _hic_file.py starts, never imported by the package.
 
 hictkpy keeps a core busy from its import on, so it lives in a child process that ends with the reading. The
 path is the argument; each line of JSON in is answered by one out, and arrays go through files in a folder.

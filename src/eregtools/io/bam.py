@@ -10,23 +10,20 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pysam
 
+from eregtools._bgzf import check_bgzf_end
 from eregtools._logging import logger
 from eregtools._settings import settings
-from eregtools.genome import match_names
-
-Integers: TypeAlias = npt.NDArray[np.int64]
+from eregtools.io._regions import Integers, check_regions, match_chromosomes, to_regions
 
 EXCLUDED_FLAGS = pysam.FUNMAP | pysam.FSECONDARY | pysam.FQCFAIL | pysam.FDUP | pysam.FSUPPLEMENTARY
 """SAM flags of alignments that are not counted: 4, 256, 512, 1024 and 2048, together 3844."""
 
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _GAP = 16_384  # the linear index of .bai has this step: nearer regions are read together
 _SPAN = 4 << 20  # bases read at a time, which bounds the memory
 _BAI_LIMIT = 1 << 29  # longest chromosome of a .bai index
@@ -86,17 +83,17 @@ def bam_counts(
     >>> bam_counts(path, "chr1", [0, 14, 15], [20, 20, 20])
     array([1, 1, 0])
     """
-    names, start, end = _regions(chroms, starts, ends)
+    names, start, end = to_regions(chroms, starts, ends)
     out = np.zeros(len(start), dtype=np.int64)
     groups = {str(name): rows for name, rows in names.groupby(names, sort=False).indices.items()}
     if not groups:
         return out
     with _opened(path) as file:
         sizes = dict(zip(file.references, file.lengths, strict=True))
-        matched = _match(path, sizes, list(groups))
+        matched = match_chromosomes(path, sizes, list(groups))
         for name, other in matched.items():
             rows = groups[name]
-            _check_regions(path, name, start[rows], end[rows], sizes[other])
+            check_regions(path, name, start[rows], end[rows], sizes[other])
             out[rows] = _chromosome_counts(file, other, start[rows], end[rows], min_mapq, exclude_flags)
     if absent := {name: len(rows) for name, rows in groups.items() if name not in matched}:
         logger.warning(
@@ -148,8 +145,8 @@ def bam_coverage(
     """
     with _opened(path) as file:
         sizes = dict(zip(file.references, file.lengths, strict=True))
-        name = _match(path, sizes, [chrom])[chrom]
-        _check_regions(path, chrom, np.array([start]), np.array([end]), sizes[name])
+        name = match_chromosomes(path, sizes, [chrom])[chrom]
+        check_regions(path, chrom, np.array([start]), np.array([end]), sizes[name])
         bounds = array("q")
         for read in _alignments(file, name, start, end, min_mapq, exclude_flags):
             for block in read.get_blocks():
@@ -191,40 +188,6 @@ def bam_total(path: str | Path, *, min_mapq: int = 0, exclude_flags: int = EXCLU
 
 # ---------------------------------------------------------------------------------------------------------
 # Regions
-
-
-def _regions(
-    chroms: str | Sequence[str] | npt.ArrayLike, starts: npt.ArrayLike, ends: npt.ArrayLike
-) -> tuple[pd.Series, Integers, Integers]:
-    start, end = np.asarray(starts).reshape(-1), np.asarray(ends).reshape(-1)
-    if len(start) and not (np.issubdtype(start.dtype, np.integer) and np.issubdtype(end.dtype, np.integer)):
-        raise ValueError(f"starts and ends must be whole numbers; they are {start.dtype} and {end.dtype}.")
-    names = pd.Series([chroms] * len(start) if isinstance(chroms, str) else np.asarray(chroms), dtype=object)
-    if not len(names) == len(start) == len(end):
-        raise ValueError(f"There are {len(names)} chroms, {len(start)} starts and {len(end)} ends; expected equal.")
-    return names, start.astype(np.int64), end.astype(np.int64)
-
-
-def _match(path: str | Path, sizes: dict[str, int], wanted: Sequence[str]) -> dict[str, str]:
-    matched = match_names(sizes, wanted)
-    if not matched:
-        raise KeyError(
-            f"{wanted[0]!r}{f' and {len(wanted) - 1} more' if len(wanted) > 1 else ''} is not in {path} "
-            f"({len(sizes)} chromosomes: {', '.join(list(sizes)[:3])}{', …' if len(sizes) > 3 else ''})."
-        )
-    return matched
-
-
-def _check_regions(path: str | Path, chrom: str, starts: Integers, ends: Integers, size: int) -> None:
-    for bad, problem in (
-        (ends <= starts, "is empty; expected an end after the start"),
-        (starts < 0, "starts before base 0"),
-        (ends > size, f"ends after {chrom} does in {path} ({size} bases); the assembly is probably wrong"),
-    ):
-        if bad.any():
-            row = int(np.argmax(bad))
-            more = f" ({int(bad.sum())} such regions)" if bad.sum() > 1 else ""
-            raise ValueError(f"Region {chrom}:{starts[row]}-{ends[row]} {problem}{more}.")
 
 
 def _alignments(
@@ -271,18 +234,6 @@ def _spans(starts: Integers, ends: Integers) -> Iterator[tuple[npt.NDArray[np.in
 
 # ---------------------------------------------------------------------------------------------------------
 # The file and its index
-
-
-def check_bgzf_end(path: Path) -> None:
-    """Refuse a BGZF file (BAM, BCF, bgzip) without its end-of-file block."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(BGZF_END)))
-        if file.read() != BGZF_END:
-            raise ValueError(
-                f"{path} is truncated: its end-of-file block is missing ({size} bytes found). "
-                f"Copy or download it again."
-            )
 
 
 def _check_file(path: Path) -> None:

@@ -10,14 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyBigWig
 
 from eregtools._logging import logger
 from eregtools.genome import match_names
+from eregtools.io._regions import Integers, check_regions, match_chromosomes, to_regions
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
 
 _BATCH_BASES = 1 << 20  # values held at a time: 8 MB
 _MAGIC = 0x888FFC26
@@ -171,10 +170,8 @@ def values(path: str | Path, chrom: str, start: int, end: int) -> Floats:
     """
     with _opened(path) as file:
         sizes = file.sizes()
-        name = match_names(sizes, [chrom]).get(chrom)
-        if name is None:
-            raise KeyError(f"{chrom!r} is not in {path} ({len(sizes)} chromosomes: {', '.join(list(sizes)[:3])}, …).")
-        _check_regions(path, chrom, np.array([start]), np.array([end]), sizes[name])
+        name = match_chromosomes(path, sizes, [chrom])[chrom]
+        check_regions(path, chrom, np.array([start]), np.array([end]), sizes[name])
         out = np.empty(end - start, dtype=np.float64)
         file.fill(name, start, end, out)
         return out
@@ -236,13 +233,7 @@ def region_values(
     ):
         if value not in known:
             raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}.")
-    start, end = np.asarray(starts).reshape(-1), np.asarray(ends).reshape(-1)
-    if len(start) and not (np.issubdtype(start.dtype, np.integer) and np.issubdtype(end.dtype, np.integer)):
-        raise ValueError(f"starts and ends must be whole numbers; they are {start.dtype} and {end.dtype}.")
-    names = pd.Series([chroms] * len(start) if isinstance(chroms, str) else np.asarray(chroms), dtype=object)
-    if not len(names) == len(start) == len(end):
-        raise ValueError(f"There are {len(names)} chroms, {len(start)} starts and {len(end)} ends; expected equal.")
-    start, end = start.astype(np.int64), end.astype(np.int64)
+    names, start, end = to_regions(chroms, starts, ends)
     out = np.full(len(start), np.nan if missing == "nan" else 0.0)
     absent: dict[str, int] = {}
     with _opened(path) as file:
@@ -253,7 +244,7 @@ def region_values(
             if name not in matched:
                 absent[name] = len(rows)
                 continue
-            _check_regions(path, name, start[rows], end[rows], sizes[matched[name]])
+            check_regions(path, name, start[rows], end[rows], sizes[matched[name]])
             out[rows] = _chromosome_values(file, matched[name], start[rows], end[rows], statistic, missing)
     if absent:
         logger.warning(
@@ -266,18 +257,6 @@ def region_values(
             "NaN" if missing == "nan" else "0",
         )
     return out
-
-
-def _check_regions(path: str | Path, chrom: str, starts: Integers, ends: Integers, size: int) -> None:
-    for bad, problem in (
-        (ends <= starts, "is empty; expected an end after the start"),
-        (starts < 0, "starts before base 0"),
-        (ends > size, f"ends after {chrom} does in {path} ({size} bases); the assembly is probably wrong"),
-    ):
-        if bad.any():
-            row = int(np.argmax(bad))
-            more = f" ({int(bad.sum())} such regions)" if bad.sum() > 1 else ""
-            raise ValueError(f"Region {chrom}:{starts[row]}-{ends[row]} {problem}{more}.")
 
 
 def _chromosome_values(

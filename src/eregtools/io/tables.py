@@ -53,8 +53,9 @@ def read_table(path: str | Path, *, index: str | int | None = None) -> pd.DataFr
     path = Path(path)
     text = read_text(path, "a table with a header row")
     comma = path.name.lower().removesuffix(".gz").endswith(".csv")
+    separator = "," if comma else "\t"
     try:
-        frame = pd.read_csv(io.StringIO(text), sep="," if comma else "\t", comment=None, index_col=False)
+        frame = pd.read_csv(io.StringIO(text), sep=separator, index_col=False, float_precision="round_trip")
     except pd.errors.ParserError as error:
         raise ValueError(f"{path}: rows of unequal length ({str(error).strip()}).") from None
     if frame.empty:
@@ -63,8 +64,7 @@ def read_table(path: str | Path, *, index: str | int | None = None) -> pd.DataFr
         return frame
     if isinstance(index, str) and index not in frame:
         shown = ", ".join(map(str, frame.columns[:8])) + (", …" if frame.shape[1] > 8 else "")
-        separator = "," if comma else "tab"
-        raise KeyError(f"{path} has no column {index!r}; it has {shown} (separator: {separator}).")
+        raise KeyError(f"{path} has no column {index!r}; it has {shown} (separator: {',' if comma else 'tab'}).")
     column = index if isinstance(index, str) else frame.columns[index]
     if missing := int(frame[column].isna().sum()):
         raise ValueError(f"{path}: {missing} rows have no {column!r}; expected an id in each.")

@@ -10,19 +10,18 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pysam
 
+from eregtools._bgzf import check_bgzf_end
 from eregtools._keys import Var
 from eregtools._logging import logger
 from eregtools.genome import match_names
 from eregtools.io._text import GZIP_MAGIC
-from eregtools.io.bam import check_bgzf_end
-
-Region: TypeAlias = str | tuple[str, int, int]
+from eregtools.ranges import Region, parse_region
 
 _SEQUENCE = re.compile(r"[ACGTN]+", re.IGNORECASE)
 _WHAT = "a VCF file (plain, gzip or bgzip) or a BCF file"
@@ -78,7 +77,7 @@ def read_vcf(
     path = Path(path).expanduser()
     if symbolic not in ("error", "drop"):
         raise ValueError(f"symbolic is {symbolic!r}; expected 'error' or 'drop'.")
-    wanted = None if region is None else _parse_region(region)
+    wanted = None if region is None else parse_region(region)
     rows: list[tuple[Any, ...]] = []
     refused: list[str] = []
     without = 0
@@ -110,19 +109,6 @@ def read_vcf(
     frame = pd.DataFrame(rows, columns=list(_COLUMNS))
     numbers = {Var.start: np.int64, Var.end: np.int64, "Quality": np.float64}
     return frame.astype({name: numbers.get(name, object) for name in _COLUMNS})
-
-
-def _parse_region(region: Region) -> tuple[str, int, int]:
-    if isinstance(region, str):
-        found = re.fullmatch(r"(\S+):([\d,]+)-([\d,]+)", region.strip())
-        if found is None:
-            raise ValueError(f"region {region!r}: expected 'chr1:1,000-2,000' or (chromosome, start, end)")
-        chromosome, start, end = found[1], int(found[2].replace(",", "")), int(found[3].replace(",", ""))
-    else:
-        chromosome, start, end = region
-    if not 0 <= start < end:
-        raise ValueError(f"region {region!r}: expected 0 ≤ start < end")
-    return chromosome, start, end
 
 
 @contextmanager

@@ -211,6 +211,8 @@ class SlotEncoder:
     @torch.inference_mode()
     def __call__(self, codes: NDArray[np.uint8]) -> Tensor:
         """Embeddings ``(n, dim)`` of windows ``(n, window)``."""
+        if codes.shape[1:] != (self.window,):
+            raise ValueError(f"codes have shape {codes.shape}; this model takes windows of {self.window} bp")
         out = torch.empty(len(codes), self.dim, device=self.device)
         first, last, start, width = self._crops(codes)
         self.tower.expect(int(width.sum()))
@@ -267,6 +269,10 @@ class ActivityPredictor:
     @torch.inference_mode()
     def __call__(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Activity ``(n,)`` of windows ``(n, window)``, log2(0.1 + activity)."""
+        if codes.shape[1:] != (self.model.config.window,):
+            raise ValueError(
+                f"codes have shape {codes.shape}; this model takes windows of {self.model.config.window} bp"
+            )
         self.tower.expect(codes.size)
         out = np.empty(len(codes), dtype=np.float32)
         for rows in _chunks(np.full(len(codes), codes.shape[1])):

@@ -69,8 +69,6 @@ class Recipe:
         Features in the model's order.
     max_enhancers
         Enhancers of a gene beyond this number are left out, the farthest first; ``None``: no limit.
-    promoter_window
-        Length of promoter sequence around the TSS in bp, genome strand.
     flanks
         Whether an element's window is filled with the sequence around it (otherwise with padding).
     fold_scheme
@@ -82,7 +80,6 @@ class Recipe:
     slot_features: tuple[Feature, ...]
     gene_features: tuple[Feature, ...]
     max_enhancers: int | None = 60
-    promoter_window: int = 2000
     flanks: bool = False
     fold_scheme: str = "epinformer12"
 

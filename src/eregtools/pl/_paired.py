@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eregtools._keys import Modality
-from eregtools.get._select import layer_row, modality_of
+from eregtools._schema import require_modality
+from eregtools.get._select import layer_row
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -52,7 +53,7 @@ def paired_values(
 
 
 def _of_sample(mdata: MuData, sample: str, observed: str, predicted: str, baseline: str | None) -> Paired:
-    genes = modality_of(mdata, Modality.genes)
+    genes = require_modality(mdata, Modality.genes)
     x, y = (layer_row(genes, layer, sample).astype(float) for layer in (observed, predicted))
     both = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     alone = None
@@ -63,7 +64,7 @@ def _of_sample(mdata: MuData, sample: str, observed: str, predicted: str, baseli
 
 
 def _nothing(mdata: MuData, observed: str, predicted: str, samples: Sequence[str]) -> str:
-    genes = modality_of(mdata, Modality.genes)
+    genes = require_modality(mdata, Modality.genes)
     counts = [
         sum(int(np.isfinite(layer_row(genes, layer, name).astype(float)).sum()) for name in samples)
         for layer in (observed, predicted)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from eregtools import get
 from eregtools._keys import INTERVAL, Modality, Var
-from eregtools.get._select import find_gene, listed, modality_of
+from eregtools._schema import listed, require_modality
+from eregtools.get._select import find_gene
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -40,7 +41,7 @@ class Region:
 def find_region(mdata: MuData, gene_or_region: str, samples: Sequence[str], flank: int | None) -> Region:
     """Region that was written out, or that of a gene and, without `flank`, of all its links."""
     written = _WRITTEN.fullmatch(gene_or_region)
-    if written is None or gene_or_region in modality_of(mdata, Modality.genes).var_names:
+    if written is None or gene_or_region in require_modality(mdata, Modality.genes).var_names:
         return _around_gene(mdata, find_gene(mdata, gene_or_region), samples, flank)
     start, end = (int(re.sub("[,_]", "", written[side])) for side in ("start", "end"))
     if end <= start:
@@ -50,7 +51,7 @@ def find_region(mdata: MuData, gene_or_region: str, samples: Sequence[str], flan
 
 
 def _around_gene(mdata: MuData, gene: str, samples: Sequence[str], flank: int | None) -> Region:
-    row = modality_of(mdata, Modality.genes).var.loc[gene]
+    row = require_modality(mdata, Modality.genes).var.loc[gene]
     start, end, tss = int(row[Var.start]), int(row[Var.end]), int(row[Var.tss])
     start, end = min(start, tss), max(end, tss + 1)
     if flank is None:
@@ -63,7 +64,7 @@ def _around_gene(mdata: MuData, gene: str, samples: Sequence[str], flank: int | 
 
 def elements_in(mdata: MuData, region: Region) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Genes and enhancers of a region; a region with neither is refused."""
-    genes, enhancers = (modality_of(mdata, name).var for name in (Modality.genes, Modality.enhancers))
+    genes, enhancers = (require_modality(mdata, name).var for name in (Modality.genes, Modality.enhancers))
     inside = region.overlapping(genes), region.overlapping(enhancers)
     if inside[0].empty and inside[1].empty:
         elements = pd.concat([genes[list(INTERVAL)], enhancers[list(INTERVAL)]])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from eregtools._keys import UNS, Layer, Modality, Uns
-from eregtools.get._select import check_layer, find_gene, gene_labels, modality_of, sample_names
+from eregtools._schema import require_modality
+from eregtools.get._select import check_layer, find_gene, gene_labels, sample_names
 from eregtools.pl._paired import paired_values
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def expression_scatter(
     predicted = Layer.expression_pred(assay)
     for layer in (predicted, observed):
         check_layer(mdata, Modality.genes, layer)
-    genes = modality_of(mdata, Modality.genes)
+    genes = require_modality(mdata, Modality.genes)
     if baseline is not None:
         check_layer(mdata, Modality.genes, baseline)
     elif Layer.promoter_activity in genes.layers:

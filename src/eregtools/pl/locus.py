@@ -11,7 +11,8 @@ import pandas as pd
 
 from eregtools import get
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
-from eregtools.get._select import check_layer, gene_labels, layer_row, listed, modality_of, sample_names
+from eregtools._schema import listed, require_modality
+from eregtools.get._select import check_layer, gene_labels, layer_row, sample_names
 from eregtools.pl._region import Region, elements_in, find_region
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def locus(
             "give more width by figsize= or ax="
         )
     view = _layout.View(region, width)
-    all_genes = modality_of(mdata, Modality.genes)
+    all_genes = require_modality(mdata, Modality.genes)
     placed = _layout.place_genes(genes, dict(zip(all_genes.var_names, gene_labels(all_genes), strict=True)), view)
     label_rows = _layout.label_rows(labels, enhancers, view)
     rows = _layout.panel_rows(
@@ -198,7 +199,7 @@ def _link_layer(mdata: MuData, links: str | Literal[False] | None) -> str | None
 
 
 def _track_layers(mdata: MuData, tracks: str | Sequence[str] | None) -> list[str]:
-    layers = modality_of(mdata, Modality.enhancers).layers
+    layers = require_modality(mdata, Modality.enhancers).layers
     if tracks is None:
         if Layer.activity in layers:
             return [Layer.activity]
@@ -215,7 +216,7 @@ def _highlighted(mdata: MuData, highlight: str | Sequence[str] | Mapping[str, st
     if isinstance(highlight, str):
         highlight = [highlight]
     labels = dict(highlight) if isinstance(highlight, Mapping) else {name: name for name in highlight}
-    names = modality_of(mdata, Modality.enhancers).var_names
+    names = require_modality(mdata, Modality.enhancers).var_names
     for name in labels:
         if name not in names:
             raise KeyError(f"no enhancer {name!r} to highlight among {len(names):,}; names look like {names[0]!r}")
@@ -226,7 +227,7 @@ def _arcs(mdata: MuData, region: Region, layer: str | None, samples: list[str]) 
     """Weighted links of the region's gene, or of every gene, with both ends in the region."""
     if layer is None:
         return pd.DataFrame()
-    genes = modality_of(mdata, Modality.genes).var
+    genes = require_modality(mdata, Modality.genes).var
     shown = region.overlapping(genes)
     shown = shown[(shown[Var.tss] >= region.start) & (shown[Var.tss] < region.end)]
     names = list(shown.index) if region.gene is None else [region.gene]
@@ -250,13 +251,13 @@ def _strongest(arcs: pd.DataFrame, threshold: float | None, max_arcs: int | None
 
 def _signal(mdata: MuData, layer: str, samples: list[str], enhancers: pd.DataFrame) -> dict[str, np.ndarray]:
     """Values ``(n_enhancers,)`` of each sample at some enhancers."""
-    adata = modality_of(mdata, Modality.enhancers)
+    adata = require_modality(mdata, Modality.enhancers)
     at = adata.var_names.get_indexer(enhancers.index)
     return {name: layer_row(adata, layer, name)[at].astype(float) for name in samples}
 
 
 def _candidates(mdata: MuData, samples: list[str], enhancers: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which enhancers are candidates of each sample; all where that is not known."""
-    if Layer.candidate not in modality_of(mdata, Modality.enhancers).layers:
+    if Layer.candidate not in require_modality(mdata, Modality.enhancers).layers:
         return {name: np.ones(len(enhancers), dtype=bool) for name in samples}
     return {name: row == 1 for name, row in _signal(mdata, Layer.candidate, samples, enhancers).items()}

@@ -149,7 +149,7 @@ def _add_activity(
         raise ValueError("assays is empty; name at least one layer")
     if totals is not None and (unknown := [name for name in totals if name not in assays]):
         raise KeyError(f"totals are given for {', '.join(unknown)}, which is not among assays={assays}")
-    adata = require_modality(mdata, modality, "er.pp.assemble")
+    adata = require_modality(mdata, modality)
     reference = None if quantile_reference is None else QuantileReference(quantile_reference)
     promoter = None if reference is None else promoter_elements(adata.var)
     normalised, used = [], {}
@@ -181,7 +181,7 @@ def _add_activity(
 
 def _replicate_counts(mdata: MuData, modality: str, assay: str) -> np.ndarray:
     """Values of an assay, float64 ``(n_replicates, n_samples, n_elements)``."""
-    adata = require_modality(mdata, modality, "er.pp.assemble")
+    adata = require_modality(mdata, modality)
     call = f'er.pp.add_signal(mdata, …, assay="{assay}", modality="{modality}")'
     layers = [require_layer(adata, assay, call)]
     number = 1

@@ -156,8 +156,8 @@ def classify(
     ['promoter', 'intergenic', 'intergenic', 'intergenic']
     """
     require_real(mdata)
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble").var
-    elements = require_modality(mdata, Modality.enhancers, "er.pp.assemble").var
+    genes = require_modality(mdata, Modality.genes).var
+    elements = require_modality(mdata, Modality.enhancers).var
     if tss_window < 1:
         raise ValueError(f"tss_window={tss_window}: expected at least 1 bp on either side of the TSS")
     if ((genes[Var.end] - genes[Var.start]) <= 1).all():

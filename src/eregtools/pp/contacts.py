@@ -133,7 +133,7 @@ def add_contacts(
     0.063
     """
     require_real(mdata)
-    links = require_modality(mdata, Modality.links, "er.pp.link")
+    links = require_modality(mdata, Modality.links)
     _check_options(fallback, unit, gamma, scale, min_distance)
     measured = _measured(mdata, links, contacts, resolution, normalization, unit)
     values = np.stack([of_sample.values for of_sample in measured])

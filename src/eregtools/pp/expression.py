@@ -84,7 +84,7 @@ def add_expression(
     """
     require_real(mdata)
     check_layer_name(assay, "assay")
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
+    genes = require_modality(mdata, Modality.genes)
     columns = table if isinstance(table, Mapping) else _columns(table)
     rows = sample_rows(mdata, columns, f"expression {assay}")
     values = np.full(genes.shape, np.nan)

@@ -92,8 +92,8 @@ def link(
     """
     require_real(mdata)
     _check_bounds(max_distance, min_distance, inclusive, max_enhancers)
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
-    enhancers = require_modality(mdata, Modality.enhancers, "er.pp.assemble")
+    genes = require_modality(mdata, Modality.genes)
+    enhancers = require_modality(mdata, Modality.enhancers)
     has_element = require_layer(enhancers, Layer.candidate, "er.pp.assemble") > 0
     if require_sequence and genome is None:
         raise ValueError("require_sequence=True needs genome=…, whose sequence is looked at")

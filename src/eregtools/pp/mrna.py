@@ -90,7 +90,7 @@ def mrna_features(
     8
     """
     require_real(mdata)
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
+    genes = require_modality(mdata, Modality.genes)
     if (table is None) == (gtf is None):
         raise TypeError("mrna_features takes either a table or gtf=…, not both or neither")
     if gtf is not None and genome is None:

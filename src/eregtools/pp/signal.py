@@ -94,7 +94,7 @@ def add_signal(
     """
     require_real(mdata)
     check_layer_name(assay, "assay")
-    adata = require_modality(mdata, modality, "er.pp.assemble")
+    adata = require_modality(mdata, modality)
     if window is not None and modality != Modality.genes:
         raise ValueError(f"window={window} is for modality='genes'; other elements have their own Start and End")
     rows = sample_rows(mdata, tracks, f"tracks of {assay}")

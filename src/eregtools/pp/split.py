@@ -57,7 +57,7 @@ def split(
     [1, 2]
     """
     require_real(mdata)
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
+    genes = require_modality(mdata, Modality.genes)
     if not key_added or "/" in key_added:
         raise ValueError(f"key_added={key_added!r} cannot name a column; expected text without '/'")
     chromosome = genes.var[Var.chromosome].astype(object)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +12,7 @@ from mudata import MuData
 from eregtools._keys import Modality, Var
 from eregtools._schema import link_positions, require_modality, require_real
 from eregtools.pp.align import sample_rows, stable_ids
-from eregtools.ranges import overlaps
-
-Region = str | tuple[str, int, int]
+from eregtools.ranges import Region, overlaps, parse_region
 
 
 def subset(
@@ -63,7 +60,7 @@ def subset(
     require_real(mdata)
     kept = {name: np.ones(adata.n_vars, dtype=bool) for name, adata in mdata.mod.items()}
     if region is not None:
-        _keep_region(mdata, _parse_region(region), kept)
+        _keep_region(mdata, *parse_region(region), kept)
     if genes is not None:
         _keep_genes(mdata, [genes] if isinstance(genes, str) else list(genes), kept)
     names = [samples] if isinstance(samples, str) else mdata.obs_names if samples is None else samples
@@ -76,11 +73,11 @@ def subset(
 
 
 def _keep_genes(mdata: MuData, wanted: list[str], kept: dict[str, np.ndarray]) -> None:
-    genes = require_modality(mdata, Modality.genes, "er.pp.assemble")
+    genes = require_modality(mdata, Modality.genes)
     kept[Modality.genes] &= _named(wanted, genes.var)
     if Modality.enhancers not in mdata.mod:
         return
-    require_modality(mdata, Modality.links, "er.pp.link")
+    require_modality(mdata, Modality.links)
     _drop_loose_links(mdata, kept)
     linked = np.zeros(mdata.mod[Modality.enhancers].n_vars, dtype=bool)
     linked[link_positions(mdata)[1][kept[Modality.links]]] = True
@@ -103,8 +100,8 @@ def _named(wanted: list[str], var: pd.DataFrame) -> np.ndarray:
     return known_ids.isin(ids) | known_names.isin(wanted)
 
 
-def _keep_region(mdata: MuData, region: pd.DataFrame, kept: dict[str, np.ndarray]) -> None:
-    chromosome, start, end = region.iloc[0]
+def _keep_region(mdata: MuData, chromosome: str, start: int, end: int, kept: dict[str, np.ndarray]) -> None:
+    region = pd.DataFrame({Var.chromosome: [chromosome], Var.start: [start], Var.end: [end]})
     for name in (Modality.genes, Modality.enhancers, Modality.ernas):
         if name not in mdata.mod:
             continue
@@ -124,16 +121,3 @@ def _drop_loose_links(mdata: MuData, kept: dict[str, np.ndarray]) -> None:
     """Keep only links whose gene and enhancer are kept."""
     gene, enhancer = link_positions(mdata)
     kept[Modality.links] &= kept[Modality.genes][gene] & kept[Modality.enhancers][enhancer]
-
-
-def _parse_region(region: Region) -> pd.DataFrame:
-    if isinstance(region, str):
-        found = re.fullmatch(r"(\S+):([\d,]+)-([\d,]+)", region.strip())
-        if found is None:
-            raise ValueError(f"region {region!r}: expected 'chr1:1,000-2,000' or (chromosome, start, end)")
-        chromosome, start, end = found[1], int(found[2].replace(",", "")), int(found[3].replace(",", ""))
-    else:
-        chromosome, start, end = region
-    if not 0 <= start < end:
-        raise ValueError(f"region {region!r}: expected 0 ≤ start < end")
-    return pd.DataFrame({Var.chromosome: [chromosome], Var.start: [start], Var.end: [end]})

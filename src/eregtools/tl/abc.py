@@ -103,8 +103,8 @@ def abc(
         raise ValueError(f"tss_window={tss_window}: expected at least 1 bp on either side of the TSS")
     mdata = mdata.copy() if copy else mdata
     validate(mdata, full=False)
-    enhancers = require_modality(mdata, Modality.enhancers, "er.pp.assemble")
-    links = require_modality(mdata, Modality.links, "er.pp.link")
+    enhancers = require_modality(mdata, Modality.enhancers)
+    links = require_modality(mdata, Modality.links)
     samples = pick_samples(mdata, sample)
     rows = [mdata.obs_names.get_loc(name) for name in samples]
     gene, enhancer = link_positions(mdata)

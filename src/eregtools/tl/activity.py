@@ -91,7 +91,7 @@ def predict_activity(
 
     mdata = mdata.copy() if copy else mdata
     validate(mdata, full=False)
-    enhancers = require_modality(mdata, Modality.enhancers, "er.pp.assemble")
+    enhancers = require_modality(mdata, Modality.enhancers)
     samples = pick_samples(mdata, sample)
     sequence = object_genome(mdata, genome)
     computing = pick_device(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,6 +171,7 @@ class _Job:
     sample: str
     inputs: GeneInputs
     recipe: Recipe
+    window: int
     provenance: dict[str, Any]
 
 
@@ -195,7 +196,7 @@ def run_epinformer(
                 local = [_on(mdata, job, chromosome, usable) for job in group]
                 genes, elements = _distinct_slots(local)
                 recipe = group[0].recipe
-                promoters = encoder(_promoter_codes(mdata, genome, genes, recipe))
+                promoters = encoder(_promoter_codes(mdata, genome, genes, encoder.window))
                 embedded = _embed_elements(mdata, genome, elements, recipe, encoder, bar)
                 bar.update(len(genes))
                 for job in local:
@@ -254,6 +255,7 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                 sample,
                 inputs[recipe].take(rows),
                 recipe,
+                network.config.window,
                 result_row(sample, int(fold), source, models, recipe.name, leaky),
             )
             jobs.setdefault((source.key, recipe), (source, []))[1].append(job)
@@ -296,10 +298,10 @@ def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source
     """Genes whose promoter has at least one known base."""
     genes = mdata[Modality.genes].var
     usable = np.ones(len(genes), dtype=bool)
-    for recipe in {job.recipe for _, group in jobs.values() for job in group}:
+    for window in {job.window for _, group in jobs.values() for job in group}:
         rows = np.arange(len(genes))
         for part in np.array_split(rows, max(1, len(rows) // _ELEMENTS_PER_CHUNK)):
-            usable[part] &= (_promoter_codes(mdata, genome, part, recipe) < UNKNOWN).any(axis=1)
+            usable[part] &= (_promoter_codes(mdata, genome, part, window) < UNKNOWN).any(axis=1)
     if lost := int((~usable).sum()):
         logger.warning(
             "%d genes have a promoter without a known base (all N) and are not predicted, first %s",
@@ -330,14 +332,12 @@ def _chromosomes(mdata: MuData, jobs: list[_Job]) -> list[str]:
 def _on(mdata: MuData, job: _Job, chromosome: str, usable: NDArray[np.bool_]) -> _Job:
     names = mdata[Modality.genes].var[Var.chromosome].to_numpy()
     here = (names[job.inputs.gene] == chromosome) & usable[job.inputs.gene]
-    return _Job(job.sample, job.inputs.take(np.flatnonzero(here)), job.recipe, job.provenance)
+    return replace(job, inputs=job.inputs.take(np.flatnonzero(here)))
 
 
-def _promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], recipe: Recipe) -> NDArray[np.uint8]:
+def _promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], window: int) -> NDArray[np.uint8]:
     table = mdata[Modality.genes].var.iloc[rows]
-    return centred_windows(
-        genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), recipe.promoter_window
-    )
+    return centred_windows(genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), window)
 
 
 def _embed_elements(
@@ -395,6 +395,6 @@ def pick_samples(mdata: MuData, sample: str | Iterable[str] | None) -> list[str]
 def require_genes(mdata: MuData) -> Any:
     """Return the genes of an object that has genes, enhancers and links; checked."""
     validate(mdata, full=False)
-    require_modality(mdata, Modality.enhancers, "er.pp.assemble")
-    require_modality(mdata, Modality.links, "er.pp.link")
-    return require_modality(mdata, Modality.genes, "er.pp.assemble")
+    require_modality(mdata, Modality.enhancers)
+    require_modality(mdata, Modality.links)
+    return require_modality(mdata, Modality.genes)

@@ -115,7 +115,7 @@ def train_activity(
     how = Optimisation(learning_rate, weight_decay, (0.9, 0.999), max_epochs, patience, batch_size)
     config = config or EPInformerSeqConfig()
     validate(mdata, full=False)
-    enhancers = require_modality(mdata, Modality.enhancers, "er.pp.assemble")
+    enhancers = require_modality(mdata, Modality.enhancers)
     name = _one_sample(mdata, sample)
     row = mdata.obs_names.get_loc(name)
     values = require_layer(enhancers, target, "er.pp.activity")[row].astype(np.float64)
