@@ -136,6 +136,18 @@ def test_damaged_folder_is_refused(tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ValueError, match="cannot be read as a model"):
         er.models.load(tmp_path / "m")
+    EPInformerSeq().save(tmp_path / "m")
+    broken = EPInformerSeq()
+    broken.provenance = {"r": np.float32(1)}
+    with pytest.raises(TypeError):
+        broken.save(tmp_path / "m")
+    assert er.models.load(tmp_path / "m").provenance == {}, "the old model is still whole"
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
+    for text in ("{", "[]", '{"model": "EPInformerSeq"}', '{"model": "EPInformerSeq", "config": {"colour": 1}}'):
+        (tmp_path / "m" / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=r"cannot be read as a model|do not fit"):
+            er.models.load(tmp_path / "m")
+    EPInformerSeq().save(tmp_path / "m")
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         EPInformerSeq.load(tmp_path / "m")
@@ -233,6 +245,15 @@ class TestPublishedReader:
         torch.save([1, 2], path)
         with pytest.raises(ValueError, match="holds no state dict"):
             er.models.load_published(path)
+        for key, value in (("pToExpr.0.weight", torch.zeros(3)), ("attn_encoder.x", torch.zeros(3))):
+            torch.save({**original_names(EPInformer()), key: value}, path)
+            with pytest.raises(ValueError, match="holds another architecture"):
+                er.models.load_published(path)
+        rng = np.random.default_rng(0)
+        for _ in range(300):
+            path.write_bytes(bytes(rng.integers(0, 256, rng.integers(1, 60)).astype(np.uint8)))
+            with pytest.raises(ValueError, match=r"PyTorch checkpoint|run code|state dict"):
+                er.models.load_published(path)
 
 
 class TestRecipes:

@@ -206,26 +206,106 @@ def test_leakage_is_refused_or_marked(world, mdata, models):
     with pytest.raises(ValueError, match=r"fold 12 does not test chr2, chr22: .* 5 of 8 genes"):
         er.tl.predict_expression(mdata, models, assay="CAGE", fold=12, genome=world.genome)
     er.tl.predict_expression(mdata, models, assay="CAGE", fold=12, genome=world.genome, allow_leakage=True)
-    assert mdata.uns["eregtools"]["results"]["genes:CAGE_pred"]["leakage"].all()
+    assert (mdata.uns["eregtools"]["results"]["genes:CAGE_pred"]["leakage"] == "yes").all()
     with pytest.raises(KeyError, match="no weights of fold 5; there are folds"):
         er.tl.predict_expression(mdata, models, assay="CAGE", fold=5, genome=world.genome, allow_leakage=True)
     with pytest.raises(ValueError, match="fold is 'best'; expected 'auto' or a fold's number"):
         er.tl.predict_expression(mdata, models, assay="CAGE", fold="best", genome=world.genome)
 
 
+def test_a_row_can_say_which_biosample_it_is(world, mdata, caplog):
+    models = fold_models()
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    assert "it is not known on what the weights were trained" in caplog.text
+    assert (mdata.uns["eregtools"]["results"]["genes:CAGE_pred"]["cross_cell"] == "unknown").all()
+    for model in models.values():
+        model.provenance = {"biosample": "HepG2", "assay": "CAGE"}
+    mdata.obs["biosample"] = ["HepG2", "HepG2"]
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    assert (mdata.uns["eregtools"]["results"]["genes:CAGE_pred"]["cross_cell"] == "no").all()
+
+
+def test_chromosomes_a_model_left_out_count_not_the_name_of_its_scheme(world, mdata, models):
+    """Folds of the object may have been made anew since the model was trained."""
+    model = fold_models()[1]
+    model.provenance = {"fold": 1, "fold_scheme": "custom", "test_chromosomes": ["chr2"], "valid_chromosomes": ["chr1"]}
+    er.pp.split(mdata, {1: {"valid": ["chr2"], "test": ["chr22"]}})
+    er.tl.predict_expression(mdata, model, assay="CAGE", genome=world.genome)
+    on_chr2 = (mdata["genes"].var["Chromosome"] == "chr2").to_numpy()
+    predicted = np.isfinite(mdata["genes"].layers["CAGE_pred"])
+    assert predicted[:, on_chr2].all()
+    assert not predicted[:, ~on_chr2].any()
+
+
+def test_folds_without_a_scheme_are_those_of_the_object(world, mdata, models):
+    er.pp.split(mdata, {1: {"valid": ["chr2"], "test": ["chr1"]}, 12: {"valid": ["chr1"], "test": ["chr2"]}})
+    given = {1: models[1], 12: models[12]}
+    er.tl.predict_expression(mdata, given, assay="CAGE", genome=world.genome)
+    chrom = mdata["genes"].var["Chromosome"].to_numpy()
+    for fold, name in ((1, "chr1"), (12, "chr2")):
+        alone = er.tl.predict_expression(
+            mdata, models[fold], assay="CAGE", genome=world.genome, key_added="alone", copy=True
+        )
+        here = chrom == name
+        found = mdata["genes"].layers["CAGE_pred"][:, here]
+        assert np.allclose(found, alone["genes"].layers["alone"][:, here], atol=1e-6)
+    assert np.isnan(mdata["genes"].layers["CAGE_pred"][:, chrom == "chr22"]).all()
+
+
+def test_predicting_again_leaves_no_number_of_before(world, mdata, models):
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    before = mdata["genes"].to_df("CAGE_pred")
+    er.tl.predict_expression(mdata, {12: models[12]}, assay="CAGE", genome=world.genome, sample=["K562", "K562"])
+    after = mdata["genes"].to_df("CAGE_pred")
+    assert after.loc["GM12878"].equals(before.loc["GM12878"])
+    on_chr1 = (mdata["genes"].var["Chromosome"] == "chr1").to_numpy()
+    assert np.allclose(after.loc["K562"][on_chr1], before.loc["K562"][on_chr1], atol=1e-6)
+    assert after.loc["K562"][~on_chr1].isna().all()
+    results = mdata.uns["eregtools"]["results"]["genes:CAGE_pred"]
+    assert set(results.loc[results["sample"] == "K562", "fold"]) == {12}
+    assert set(results.loc[results["sample"] == "GM12878", "fold"]) == set(FOLDS.values())
+
+
+def test_nothing_predicted_is_recorded_as_nothing(world, mdata, models):
+    mdata["genes"].varm["mrna_features"].iloc[:, 0] = np.nan
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    assert np.isnan(mdata["genes"].layers["CAGE_pred"]).all()
+    mdata["genes"].varm["mrna_features"].iloc[:, 0] = 1.0
+    er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    assert np.isfinite(mdata["genes"].layers["CAGE_pred"]).any()
+
+
+def test_another_assembly_is_refused(world, mdata, models, tmp_path):
+    (tmp_path / "other.fa").write_text(">chr1\n" + "ACGT" * 1000 + "\n>chr2\nACGT\n>chr22\nACGT\n")
+    with pytest.raises(ValueError, match="chr1 has 4000 bases in genome 'other', but 150000 in 'toy'"):
+        er.tl.predict_expression(mdata, models, assay="CAGE", genome=tmp_path / "other.fa")
+
+
+def test_long_elements_are_counted(world, mdata, models, caplog):
+    with caplog.at_level(logging.INFO, logger="eregtools"):
+        er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
+    assert "elements over 2000 bp the centre 2000 bp are read" in caplog.text
+
+
+def test_the_users_model_is_left_as_it_was(world, mdata):
+    model = randomised(EPInformer(EPInformerConfig(n_slot_features=1, n_gene_features=0))).train()
+    er.tl.predict_expression(mdata, model, assay="RNA", genome=world.genome)
+    assert model.training
+
+
 def test_weights_of_another_biosample(world, mdata):
     models = fold_models()
     for model in models.values():
         model.provenance = {"name": "theirs", "biosample": "GM12878", "assay": "CAGE"}
-    with pytest.raises(ValueError, match="trained on GM12878, not on 'K562'; pass allow_cross_cell=True"):
+    with pytest.raises(ValueError, match=r"trained on GM12878, not on 'K562'; say in .* or pass allow_cross_cell=True"):
         er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
     with pytest.raises(ValueError, match="the weights predict CAGE, not RNA"):
         er.tl.predict_expression(mdata, models, assay="RNA", genome=world.genome, allow_cross_cell=True)
     assert "CAGE_pred" not in mdata["genes"].layers
     er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome, allow_cross_cell=True)
     table = mdata.uns["eregtools"]["results"]["genes:CAGE_pred"].set_index("sample")
-    assert table.loc["K562", "cross_cell"].all()
-    assert not table.loc["GM12878", "cross_cell"].any()
+    assert (table.loc["K562", "cross_cell"] == "yes").all()
+    assert (table.loc["GM12878", "cross_cell"] == "no").all()
 
 
 @pytest.mark.parametrize(
@@ -279,6 +359,20 @@ def test_crispri_legacy_recipe_changes_the_score(world, mdata):
     models = fold_models(3)
     er.tl.attention(mdata, models, genome=world.genome)
     er.tl.attention(mdata, models, genome=world.genome, recipe="crispri-legacy", key_added="legacy_score")
+    gene, row = mdata["genes"].var_names[0], 0
+    from eregtools.batches.genes import gene_inputs
+
+    recipe = er.models.get_recipe("crispri-legacy", n_slot_features=3, n_gene_features=9)
+    inputs = gene_inputs(mdata, mdata.obs_names[row], recipe).take(np.array([0]))
+    contact = mdata["links"].layers["contact"][row, inputs.link]
+    activity = mdata["enhancers"].layers["activity"][row, inputs.element]
+    distance = mdata["links"].var["distance"].abs().to_numpy()[inputs.link]
+    expected = np.stack([distance / 1000, np.log10(0.1 + 10 * contact), np.log10(0.1 + activity)], axis=1)
+    assert np.allclose(inputs.slot_features, expected, atol=1e-5)
+    assert inputs.promoter_features.tolist() == [[0, -1, -1]]
+    density = mdata["genes"].varm["mrna_features"]["ORFEXONDENSITY"].iloc[0]
+    assert inputs.gene_features[0, 7] == pytest.approx((np.log10(0.1 + density) - 0.7186) / 0.3137, abs=1e-4)
+    assert mdata["links"].var["gene"].iloc[inputs.link[0]] == gene
     a, b = mdata["links"].layers["attention"], mdata["links"].layers["legacy_score"]
     assert np.array_equal(np.isnan(a), np.isnan(b))
     assert np.nanmax(np.abs(a - b)) > 1e-4
@@ -306,6 +400,12 @@ class TestRefused:
             er.tl.predict_expression(mdata, [3], assay="CAGE", genome=world.genome)
         with pytest.raises(ValueError, match="must say their folds"):
             er.tl.predict_expression(mdata, list(models.values()), assay="CAGE", genome=world.genome)
+        with pytest.raises(ValueError, match="sample= is empty"):
+            er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome, sample=[])
+        with pytest.raises(ValueError, match="model= is an empty dict"):
+            er.tl.predict_expression(mdata, {}, assay="CAGE", genome=world.genome)
+        with pytest.raises(ValueError, match="key_added='a/b' cannot name a layer"):
+            er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome, key_added="a/b")
         with pytest.raises(KeyError, match="no model for biosample 'GM12878'; model= has K562"):
             er.tl.predict_expression(mdata, {"K562": models}, assay="CAGE", genome=world.genome)
 

@@ -118,7 +118,7 @@ def test_expression_is_learnt_better_than_chance(mdata):
     er.tl.predict_expression(mdata, {1: model}, assay="RNA", device="cpu")
     on_test = (mdata["genes"].var["Chromosome"] == "chr3").to_numpy()
     predicted, observed = (mdata["genes"].layers[key][0][on_test] for key in ("RNA_pred", "RNA"))
-    assert np.corrcoef(predicted, observed)[0, 1] > 0.8
+    assert np.corrcoef(predicted, observed)[0, 1] > 0.5  # of 44 genes; p < 0.001
     er.tl.baseline_expression(mdata, assay="RNA")
     baseline = mdata["genes"].layers["RNA_baseline"][0]
     assert np.isnan(baseline[~on_test]).all()
@@ -133,6 +133,31 @@ def test_same_seed_same_weights(mdata):
     names = first.state_dict().keys()
     assert all(torch.equal(first.state_dict()[n], second.state_dict()[n]) for n in names)
     assert not all(torch.equal(first.state_dict()[n], third.state_dict()[n]) for n in names)
+
+
+@pytest.mark.parametrize("recipe", ["log", "legacy", "v2"])
+def test_model_of_every_recipe_predicts(mdata, recipe):
+    model = train(mdata, recipe=recipe, max_epochs=1)
+    er.tl.predict_expression(mdata, model, assay="RNA", device="cpu")
+    assert np.isfinite(mdata["genes"].layers["RNA_pred"]).any()
+    assert mdata.uns["eregtools"]["results"]["genes:RNA_pred"]["recipe"].tolist() == [recipe]
+    assert mdata.uns["eregtools"]["results"]["genes:RNA_pred"]["sha256"].tolist() == [model.fingerprint()]
+
+
+def test_augmentation_keeps_bases(mdata):
+    from eregtools.batches.encode import PADDING, UNKNOWN
+    from eregtools.batches.windows import Augmentation
+
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (50, 40)).astype(np.uint8)
+    codes[25:, :10] = codes[25:, 30:] = PADDING
+    changed = Augmentation(reverse_complement=True, max_shift=5)(codes, rng)
+    assert changed.shape == codes.shape
+    assert not np.array_equal(changed, codes)
+    assert set(np.unique(changed[:25])) <= {0, 1, 2, 3, UNKNOWN}
+    for before, after in zip(codes[25:], changed[25:], strict=True):
+        core, moved = before[before < 4], after[after < 4]
+        assert np.array_equal(core, moved) or np.array_equal(reverse_complement(core[None])[0], moved)
 
 
 def test_batch_holds_each_sequence_once(mdata):
@@ -182,8 +207,21 @@ class TestRefused:
 
     def test_encoder_of_another_shape(self, mdata):
         other = er.models.EPInformerSeq(EPInformerSeqConfig(tower_channels=(8, 8, 8, 8, 8)))
-        with pytest.raises(ValueError, match="the encoder's tower has channels"):
+        with pytest.raises(ValueError, match="the encoder has tower_channels="):
             train(mdata, encoder=other)
+
+    def test_encoder_that_saw_the_held_out_chromosomes(self, mdata, caplog):
+        encoder = er.models.EPInformerSeq(EPInformerSeqConfig(tower_channels=CHANNELS))
+        train(mdata, encoder=encoder, max_epochs=1)
+        assert "it is not known on which chromosomes the encoder was trained" in caplog.text
+        encoder.provenance = {"test_chromosomes": ["chr1"], "valid_chromosomes": ["chr2"]}
+        with pytest.raises(ValueError, match="the encoder was trained on chr3, which this fold holds out"):
+            train(mdata, encoder=encoder)
+        train(mdata, encoder=encoder, max_epochs=1, allow_leakage=True)
+
+    def test_divergence(self, mdata):
+        with pytest.raises(ValueError, match="training diverged"):
+            train(mdata, learning_rate=1e30)
 
     @pytest.mark.parametrize(
         ("change", "message"),

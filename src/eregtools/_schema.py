@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mudata
@@ -99,6 +100,24 @@ def put_layer(mdata: MuData, modality: str, layer: str, values: np.ndarray, *, a
     if as_x or adata.X is None or sources.get(modality) == layer:
         adata.X = stored.copy()
         sources[modality] = layer
+
+
+def check_layer_name(name: str, what: str) -> None:
+    """Layer names are text that can be written, and none that has another meaning."""
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ValueError(f"{what}={name!r} cannot name a layer; expected text without '/'")
+    if name == Layer.candidate or re.search(r"_rep\d+$", name):
+        raise ValueError(f"{what}={name!r} cannot name a layer; 'candidate' and '…_rep1' have their own meaning")
+
+
+def layer_to_fill(adata: AnnData, layer: str, rows: Sequence[int]) -> np.ndarray:
+    """Values of a layer ``(n_samples, n_elements)`` with NaN in ``rows``; all NaN where there is no such layer yet."""
+    if layer in adata.layers:
+        values = np.array(adata.layers[layer], dtype=np.float32)
+    else:
+        values = np.full(adata.shape, np.nan, dtype=np.float32)
+    values[list(rows)] = np.nan
+    return values
 
 
 def validate(mdata: MuData, *, full: bool = True) -> None:

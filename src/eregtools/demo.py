@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "EPInformer-PE-Activity/K562/CAGE"
 _FIGURE_FORMATS = ("png", "pdf")
-MAX_EPOCHS = 20
+MAX_EPOCHS = 16
 
 
 def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) -> pd.DataFrame:
@@ -214,11 +214,12 @@ def writable_folder(path: str | Path) -> Path:
     return path
 
 
-def _local_weights(folder: Path) -> dict[int, Path] | None:
-    """Find published weights below the folder, one a fold; ``None`` unless all are there."""
+def _local_weights(folder: Path) -> dict[int, Path] | str:
+    """Find published weights below the folder, one a fold, and check them; their name unless all are there."""
     found = {c.fold: next(iter(sorted(folder.rglob(c.file))), None) for c in zoo.find(_WEIGHTS)}
-    local = {fold: path for fold, path in found.items() if path is not None}
-    return local if len(local) == len(found) else None
+    if None in found.values():
+        return _WEIGHTS
+    return {c.fold: zoo.checked(Path(str(found[c.fold])), c) for c in zoo.find(_WEIGHTS)}
 
 
 def _correlations(mdata: MuData) -> pd.DataFrame:

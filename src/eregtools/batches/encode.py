@@ -52,8 +52,6 @@ def element_windows(
     starts: NDArray[np.integer],
     ends: NDArray[np.integer],
     length: int,
-    *,
-    flanks: bool = False,
 ) -> NDArray[np.uint8]:
     """Sequence of elements, each centred in a window of ``length`` positions.
 
@@ -69,8 +67,6 @@ def element_windows(
         Intervals of the elements, 0-based half-open.
     length
         Length of a window.
-    flanks
-        Fill the window with the genome's own sequence around the centre instead of padding.
 
     Returns
     -------
@@ -82,14 +78,11 @@ def element_windows(
     widths = ends - starts
     offsets = length // 2 - widths // 2
     first = np.where(widths <= length, starts - offsets, centres - length // 2)
-    if flanks:
-        first = centres - length // 2
     codes = genome.codes(chroms, first, length)
-    if not flanks:
-        position = np.arange(length)
-        short = widths <= length
-        outside = (position < offsets[:, None]) | (position >= (offsets + widths)[:, None])
-        codes[outside & short[:, None]] = PADDING
+    position = np.arange(length)
+    short = widths <= length
+    outside = (position < offsets[:, None]) | (position >= (offsets + widths)[:, None])
+    codes[outside & short[:, None]] = PADDING
     return codes
 
 

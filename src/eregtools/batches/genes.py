@@ -105,7 +105,8 @@ def gene_inputs(mdata: MuData, sample: str, recipe: Recipe) -> GeneInputs:
         rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         order = order[rank < recipe.max_enhancers]
         over = counts > recipe.max_enhancers
-        logger.info(
+        report = logger.info if recipe.max_enhancers else logger.debug  # without enhancers by design: no news
+        report(
             "%s: %d genes have more than %d enhancers; the nearest %d are used (%d links left out)",
             sample,
             over.sum(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -42,21 +43,33 @@ class Model(nn.Module, Generic[Config]):
 
         from safetensors.torch import save_file
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         about = {
             "model": type(self).__name__,
             "config": asdict(self.config),  # type: ignore[call-overload]
             "provenance": self.provenance,
             "eregtools_version": version("eregtools"),
         }
+        text = json.dumps(about, indent=2) + "\n"
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        temporary = folder / f".{WEIGHTS_FILE}.part"
-        save_file(weights, temporary)
-        temporary.replace(folder / WEIGHTS_FILE)
-        temporary = folder / f".{CONFIG_FILE}.part"
-        temporary.write_text(json.dumps(about, indent=2) + "\n")
-        temporary.replace(folder / CONFIG_FILE)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = {name: folder / f".{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE)}
+        try:
+            save_file(weights, temporary[WEIGHTS_FILE])
+            temporary[CONFIG_FILE].write_text(text)
+            for name, path in temporary.items():
+                path.replace(folder / name)
+        finally:
+            for path in temporary.values():
+                path.unlink(missing_ok=True)
+
+    def fingerprint(self) -> str:
+        """Hash (sha256) of the weights: names, shapes and values."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.state_dict().items()):
+            digest.update(f"{name}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -73,20 +86,39 @@ class Model(nn.Module, Generic[Config]):
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        for name in (CONFIG_FILE, WEIGHTS_FILE):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder} holds no {name}; a model folder is written by model.save()")
+        about = read_config(folder)
+        if not (folder / WEIGHTS_FILE).is_file():
+            raise FileNotFoundError(f"{folder} holds no {WEIGHTS_FILE}; a model folder is written by model.save()")
+        if about["model"] != cls.__name__:
+            raise ValueError(f"{folder} holds a model of type {about['model']!r}, not {cls.__name__}")
         try:
-            about = json.loads((folder / CONFIG_FILE).read_text())
-            weights = load_file(folder / WEIGHTS_FILE)
-        except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+            model = cls(cls.config_class(**about["config"]))
+            model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except SafetensorError as error:
             raise ValueError(f"{folder} cannot be read as a model: {error}") from error
-        if about.get("model") != cls.__name__:
-            raise ValueError(f"{folder} holds a model of type {about.get('model')!r}, not {cls.__name__}")
-        model = cls(cls.config_class(**about["config"]))
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"weights in {folder} do not fit their own configuration: {error}") from error
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"weights and configuration in {folder} do not fit: {error}") from error
         model.provenance = about.get("provenance", {})
         return model.eval()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Content of a model folder's ``config.json``: type of the model, its configuration, its provenance.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no {CONFIG_FILE}; a model folder is written by model.save()")
+    try:
+        about = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as a model: {error}") from error
+    if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or "model" not in about:
+        raise ValueError(f"{path} cannot be read as a model: it does not name a model and its configuration")
+    return about

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from eregtools._settings import settings
@@ -29,3 +32,14 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {str(name)!r} cannot be used ({reason}); 'cpu' and 'auto' always can") from None
     return chosen
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute convolutions and products in float32 proper: GPUs otherwise round their inputs (TF32)."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before

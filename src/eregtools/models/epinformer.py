@@ -209,6 +209,8 @@ class EPInformerSeqConfig:
 
     def __post_init__(self) -> None:
         _check_channels(self)
+        if self.window % SequenceEncoder.stride or self.window < SequenceEncoder.stride:
+            raise ValueError(f"window is {self.window} bp; it must be a multiple of {SequenceEncoder.stride}")
 
 
 def _check_channels(config: EPInformerConfig | EPInformerSeqConfig) -> None:

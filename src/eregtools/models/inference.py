@@ -13,6 +13,7 @@ Four savings, all equal to the plain network up to float rounding:
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eregtools.batches.encode import N_CODES, PADDING, occupied
+from eregtools.models.device import full_precision
 from eregtools.models.layers import DilatedHead, SequenceEncoder, base_vectors
 
 if TYPE_CHECKING:
@@ -43,14 +45,16 @@ _TABLE_PAYS_FROM = 60_000
 
 def fold_norm(conv: nn.Module, norm: nn.Module | None = None) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution, with the batch normalisation that follows it in evaluation mode."""
-    state = {name: value.detach().double() for name, value in conv.state_dict().items()}
+    device = next(conv.parameters()).device
+    # Folded on the CPU in double precision: not every accelerator has it.
+    state = {name: value.detach().cpu().double() for name, value in conv.state_dict().items()}
     weight, bias = state["weight"], state["bias"]
     if isinstance(norm, nn.BatchNorm1d):
-        statistics = {name: value.detach().double() for name, value in norm.state_dict().items()}
+        statistics = {name: value.detach().cpu().double() for name, value in norm.state_dict().items()}
         scale = statistics["weight"] / (statistics["running_var"] + norm.eps).sqrt()
         weight = weight * scale[:, None, None]
         bias = (bias - statistics["running_mean"]) * scale + statistics["bias"]
-    return weight.float(), bias.float()
+    return weight.float().to(device), bias.float().to(device)
 
 
 class KmerTables:
@@ -133,7 +137,7 @@ class FoldedTower:
         self.device = device
         self.n_value = n_value
         self.bases = base_vectors(n_value).to(device)
-        encoder = encoder.to(device)
+        encoder = copy.deepcopy(encoder).to(device)
         blocks = [cast("ConvBlock", block) for block in encoder.blocks]
         self.stem = encoder.stem
         self.convolutions = [fold_norm(block.conv, block.norm) for block in blocks]
@@ -171,7 +175,7 @@ class FoldedHead:
     """The dilated head, folded: ``(n, positions, 128)`` to ``(n, dim)``."""
 
     def __init__(self, head: DilatedHead, device: torch.device) -> None:
-        head = head.to(device)
+        head = copy.deepcopy(head).to(device)
         modules = list(head.convolutions)
         self.convolutions = [
             (*fold_norm(conv, norm), cast("nn.Conv1d", conv).dilation)
@@ -193,7 +197,7 @@ class SlotEncoder:
     Parameters
     ----------
     model
-        The network; set to evaluation mode while it is used here.
+        The network; what is computed with is a copy.
     device
         Where to compute.
     """
@@ -209,6 +213,7 @@ class SlotEncoder:
             self.empty = self.tower(empty)
 
     @torch.inference_mode()
+    @full_precision()
     def __call__(self, codes: NDArray[np.uint8]) -> Tensor:
         """Embeddings ``(n, dim)`` of windows ``(n, window)``."""
         if codes.shape[1:] != (self.window,):
@@ -259,14 +264,15 @@ class SlotEncoder:
 
 
 class ActivityPredictor:
-    """An :class:`EPInformerSeq` with its tower folded."""
+    """An :class:`EPInformerSeq` with its tower folded; what is computed with is a copy."""
 
     def __init__(self, model: EPInformerSeq, device: torch.device) -> None:
-        self.model = model.to(device).eval()
+        self.model = copy.deepcopy(model).to(device).eval()
         self.device = device
         self.tower = FoldedTower(model.encoder, model.config.n_value, device)
 
     @torch.inference_mode()
+    @full_precision()
     def __call__(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Activity ``(n,)`` of windows ``(n, window)``, log2(0.1 + activity)."""
         if codes.shape[1:] != (self.model.config.window,):
@@ -287,16 +293,17 @@ class GenePredictor:
     Parameters
     ----------
     model
-        The network; moved to ``device`` and set to evaluation mode.
+        The network; what is computed with is a copy.
     device
         Where to compute.
     """
 
     def __init__(self, model: EPInformer, device: torch.device) -> None:
-        self.model = model.to(device).eval()
+        self.model = copy.deepcopy(model).to(device).eval()
         self.device = device
 
     @torch.inference_mode()
+    @full_precision()
     def __call__(
         self, inputs: GeneInputs, promoters: Tensor, elements: Tensor, *, batch_size: int | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +51,17 @@ def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     state = _state_dict(path)
-    if _EXPRESSION_KEY in state:
-        model: EPInformer | EPInformerSeq = _expression_model(state, path)
-    elif any(key.startswith(_ACTIVITY_KEY) for key in state):
-        model = _activity_model(state, path)
-    else:
-        raise ValueError(
-            f"{path} holds another architecture: its tensors are named {_some(state)}; "
-            f"EPInformer has {_EXPRESSION_KEY!r}, its enhancer predictor {_ACTIVITY_KEY + '1.weight'!r}"
-        )
-    return model.eval()
+    try:
+        if _EXPRESSION_KEY in state:
+            return _expression_model(state, path).eval()
+        if any(key.startswith(_ACTIVITY_KEY) for key in state):
+            return _activity_model(state, path).eval()
+    except (IndexError, KeyError) as error:  # a tensor with too few dimensions, a layer without a number
+        raise _other(path, f"tensors that cannot be placed ({error})") from error
+    raise ValueError(
+        f"{path} holds another architecture: its tensors are named {_some(state)}; "
+        f"EPInformer has {_EXPRESSION_KEY!r}, its enhancer predictor {_ACTIVITY_KEY + '1.weight'!r}"
+    )
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
@@ -71,7 +70,9 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(allowed):  # type: ignore[arg-type]
             stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle raises nearly anything
         if found := re.search(r"Unsupported (?:global|class)[^A-Za-z]+(?:GLOBAL )?([\w.]+)", str(error)):
             raise ValueError(
                 f"{path} wants to run code ({found.group(1)}) and was not loaded; "
@@ -82,7 +83,8 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a PyTorch checkpoint: it begins with {head!r}") from None
     if isinstance(stored, dict) and "model_state_dict" in stored:
         stored = stored["model_state_dict"]
-    if not isinstance(stored, dict) or not stored or not all(isinstance(v, Tensor) for v in stored.values()):
+    is_state = isinstance(stored, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in stored.items())
+    if not is_state or not stored:
         raise ValueError(f"{path} holds no state dict, but {type(stored).__name__}")
     return stored
 
@@ -104,7 +106,7 @@ def _expression_model(state: dict[str, Tensor], path: Path) -> EPInformer:
         n_slot_features=fused,
         n_gene_features=n_gene_features,
         embedding_dim=dim,
-        n_layers=1 + max(int(key.split(".")[1]) for key in state if key.startswith("attn_encoder.")),
+        n_layers=len({key.split(".")[1] for key in state if key.startswith("attn_encoder.")}),
         tower_batchnorm="seq_encoder.conv_tower.0.1.running_mean" in state,
         head_batchnorm=head_batchnorm,
     )

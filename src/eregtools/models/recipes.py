@@ -69,10 +69,6 @@ class Recipe:
         Features in the model's order.
     max_enhancers
         Enhancers of a gene beyond this number are left out, the farthest first; ``None``: no limit.
-    flanks
-        Whether an element's window is filled with the sequence around it (otherwise with padding).
-    fold_scheme
-        Which chromosomes each fold tests.
     """
 
     name: str
@@ -80,8 +76,6 @@ class Recipe:
     slot_features: tuple[Feature, ...]
     gene_features: tuple[Feature, ...]
     max_enhancers: int | None = 60
-    flanks: bool = False
-    fold_scheme: str = "epinformer12"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dictionary, for storing beside weights and results."""

@@ -182,14 +182,10 @@ def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
 
 
 def _load_folder(path: Path) -> EPInformer | EPInformerSeq:
-    import json
-
-    from eregtools.models.base import CONFIG_FILE
+    from eregtools.models.base import read_config
     from eregtools.models.epinformer import EPInformer, EPInformerSeq
 
-    if not (path / CONFIG_FILE).is_file():
-        raise FileNotFoundError(f"{path} holds no {CONFIG_FILE}; a model folder is written by model.save()")
-    kind = json.loads((path / CONFIG_FILE).read_text()).get("model")
+    kind = read_config(path)["model"]
     classes = {cls.__name__: cls for cls in (EPInformer, EPInformerSeq)}
     if kind not in classes:
         raise ValueError(f"{path} holds a model of type {kind!r}; this version knows {', '.join(classes)}")
@@ -221,9 +217,9 @@ def fetch(checkpoint: Checkpoint) -> Path:
         folder = Path(unquote(urlparse(mirror).path) if mirror.startswith("file://") else mirror).expanduser()
         for candidate in _places(folder, checkpoint):
             if candidate.is_file():
-                return _checked(candidate, checkpoint)
+                return checked(candidate, checkpoint)
     if cached.is_file():
-        return _checked(cached, checkpoint)
+        return checked(cached, checkpoint)
     if mirror and urlparse(mirror).scheme in {"http", "https"}:
         return _download(f"{mirror.rstrip('/')}/{checkpoint.file}", checkpoint, cached)
     if mirror:
@@ -236,7 +232,8 @@ def _places(folder: Path, checkpoint: Checkpoint) -> Iterator[Path]:
     yield from (folder / checkpoint.file, folder / upstream, folder / upstream.name)
 
 
-def _checked(path: Path, checkpoint: Checkpoint) -> Path:
+def checked(path: Path, checkpoint: Checkpoint) -> Path:
+    """Path of a file whose hash is the registered one; an error where it is another."""
     found = sha256(path)
     if found != checkpoint.sha256:
         raise ValueError(

@@ -11,8 +11,8 @@ import pandas as pd
 from mudata import MuData
 
 from eregtools._keys import Layer, Modality, Uns
-from eregtools._schema import entry, put_layer, require_layer, require_modality, require_real
-from eregtools.pp.align import check_layer_name, sample_rows
+from eregtools._schema import check_layer_name, entry, put_layer, require_layer, require_modality, require_real
+from eregtools.pp.align import sample_rows
 from eregtools.pp.normalise import QuantileReference, promoter_elements
 from eregtools.pp.signal import mean_of_replicates
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from eregtools._keys import Layer, Var
+from eregtools._keys import Var
 from eregtools._logging import logger
 
 _ALIASES = {
@@ -94,14 +93,6 @@ def sample_rows(mdata: MuData, samples: Iterable[str], what: str) -> list[int]:
     if unknown:
         raise KeyError(f"{what}: no biosample {', '.join(unknown)} in the object; it has {', '.join(mdata.obs_names)}")
     return [int(row) for row in mdata.obs_names.get_indexer(pd.Index(names))]
-
-
-def check_layer_name(name: str, what: str) -> None:
-    """Layer names are text that can be written, and none that has another meaning."""
-    if not isinstance(name, str) or not name or "/" in name:
-        raise ValueError(f"{what}={name!r} cannot name a layer; expected text without '/'")
-    if name == Layer.candidate or re.search(r"_rep\d+$", name):
-        raise ValueError(f"{what}={name!r} cannot name a layer; 'candidate' and '…_rep1' have their own meaning")
 
 
 def warn_of_order(adata: AnnData, what: str) -> None:

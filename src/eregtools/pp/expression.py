@@ -14,10 +14,9 @@ from mudata import MuData
 
 from eregtools._keys import Modality, Uns
 from eregtools._logging import logger
-from eregtools._schema import entry, put_layer, require_modality, require_real
+from eregtools._schema import check_layer_name, entry, put_layer, require_modality, require_real
 from eregtools.io.tables import read_table
 from eregtools.pp.align import (
-    check_layer_name,
     column,
     gene_ids,
     refuse_repeated,

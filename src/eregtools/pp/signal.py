@@ -13,10 +13,10 @@ from mudata import MuData
 
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger
-from eregtools._schema import put_layer, require_modality, require_real
+from eregtools._schema import check_layer_name, put_layer, require_modality, require_real
 from eregtools.io.bam import bam_counts
 from eregtools.io.bigwig import region_values
-from eregtools.pp.align import check_layer_name, sample_rows, warn_of_order
+from eregtools.pp.align import sample_rows, warn_of_order
 
 Statistic = Literal["sum", "mean", "max"]
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from eregtools._keys import Uns
+from eregtools._keys import UNS, Uns, Var
 from eregtools._logging import logger
 from eregtools._schema import entry
 from eregtools.models import zoo
-from eregtools.sampling import fold_table, fold_that_tests
+from eregtools.sampling import fold_table
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -59,6 +59,7 @@ def model_set(
     model: Any,
     *,
     sample: str,
+    biosample: str,
     family: Iterable[str],
     assay: str,
     expected: type[Model[Any]],
@@ -72,7 +73,9 @@ def model_set(
         ``None`` (published weights), a name in the zoo, a folder or file, a module, a list or {fold: model} of fold
         models, or {sample: any of these}.
     sample
-        The biosample to predict.
+        The row to predict.
+    biosample
+        The biosample that it is (:func:`biosample_of`).
     family
         Published families that serve, the preferred one first.
     assay
@@ -87,7 +90,7 @@ def model_set(
             raise KeyError(f"no model for biosample {sample!r}; model= has {', '.join(map(str, model))}")
         model = model[sample]
     if model is None:
-        model = _published(sample, family, assay)
+        model = _published(biosample, family, assay)
     sources = _sources(model, expected)
     schemes = {str(s) for source in sources.values() if (s := source.provenance.get("fold_scheme"))}
     if len(schemes) > 1:
@@ -98,13 +101,24 @@ def model_set(
     )
     if assays - {assay}:
         raise ValueError(f"the weights predict {', '.join(sorted(assays))}, not {assay}; pass assay= or other weights")
-    foreign = bool(biosamples - {sample})
+    foreign = bool(biosamples - {biosample})
     if foreign and not allow_cross_cell:
         raise ValueError(
-            f"the weights were trained on {', '.join(sorted(biosamples))}, not on {sample!r}; "
-            "pass allow_cross_cell=True to use them all the same (the result is marked)"
+            f"the weights were trained on {', '.join(sorted(biosamples))}, not on {biosample!r}; say in "
+            f"mdata.obs['biosample'] what {sample!r} is, or pass allow_cross_cell=True to use them all the same "
+            "(the result is marked)"
         )
+    if not biosamples:
+        logger.warning("%s: it is not known on what the weights were trained; the result is marked so", sample)
     return ModelSet(sources, schemes.pop() if schemes else None, foreign)
+
+
+def biosample_of(mdata: MuData, sample: str) -> str:
+    """Biosample of a row: ``obs["biosample"]`` of the object or of its genes, else the row's own name."""
+    for table in (mdata.obs, *(modality.obs for modality in mdata.mod.values())):
+        if "biosample" in table:
+            return str(table.loc[sample, "biosample"])
+    return sample
 
 
 def assign_folds(
@@ -137,23 +151,20 @@ def assign_folds(
         if fold != "auto":
             raise KeyError(f"fold {fold} was asked for, but the model given belongs to no fold")
         return np.full(len(chromosomes), NO_FOLD), False
-    if models.scheme is None:
-        raise ValueError("the fold models do not say which chromosomes they leave out (no fold_scheme)")
     names = chromosomes.astype(str)
-    tests = names.map(fold_that_tests(_table(mdata, models.scheme, names.unique()))).to_numpy(dtype=np.int64)
     known = sorted(models.sources)
+    tests = _tested_by(mdata, models, names)
     if fold == "auto":
-        chosen = np.where(np.isin(tests, known), tests, NO_FOLD)
-        if not (chosen != NO_FOLD).any():
+        if not (tests != NO_FOLD).any():
             raise KeyError(
-                f"no fold model serves these {what}: their chromosomes are tested by folds "
-                f"{sorted(set(tests.tolist()) - {NO_FOLD})}, the weights at hand are of folds {known}"
+                f"no fold model serves these {what}: folds {', '.join(map(str, known))} test none of their chromosomes "
+                f"({', '.join(names.unique()[:5])})"
             )
-        if lost := int((chosen == NO_FOLD).sum()):
+        if lost := int((tests == NO_FOLD).sum()):
             logger.warning(
-                "%d of %d %s are left NaN: no fold model leaves their chromosome out", lost, len(chosen), what
+                "%d of %d %s are left NaN: no fold model leaves their chromosome out", lost, len(tests), what
             )
-        return chosen, False
+        return tests, False
     if int(fold) not in models.sources:
         raise KeyError(f"no weights of fold {fold}; there are folds {known}")
     seen = tests != int(fold)
@@ -165,36 +176,63 @@ def assign_folds(
     return np.full(len(names), int(fold)), bool(seen.any())
 
 
-def record_result(mdata: MuData, key: str, rows: list[dict[str, Any]]) -> None:
+def _tested_by(mdata: MuData, models: ModelSet, chromosomes: pd.Series) -> NDArray[np.int64]:
+    """Fold model that leaves each chromosome out; :data:`NO_FOLD` where none does.
+
+    What a model left out is written with its weights; for weights that name only a scheme, the scheme says it.
+    """
+    bare = chromosomes.str.removeprefix("chr")
+    scheme = models.scheme or mdata.uns.get(UNS, {}).get(Uns.fold_schemes, {}).get(Var.fold, "epinformer12")
+    tests = np.full(len(chromosomes), NO_FOLD)
+    for fold, source in models.sources.items():
+        left_out = source.provenance.get("test_chromosomes")
+        if left_out is None:
+            table = _table(mdata, str(scheme), chromosomes.unique())
+            if str(fold) not in table:
+                raise KeyError(f"scheme {scheme!r} has no fold {fold}; it has {', '.join(table.columns)}")
+            left_out = table.index[(table[str(fold)].astype(object) == "test").to_numpy()]
+        tests[bare.isin([str(name).removeprefix("chr") for name in left_out]).to_numpy()] = fold
+    return tests
+
+
+def record_result(mdata: MuData, key: str, rows: list[dict[str, Any]], samples: Iterable[str]) -> None:
     """Store what made a result, one row a biosample and fold, under ``uns["eregtools"]["results"][key]``.
 
-    Rows of other biosamples from an earlier call are kept.
+    Rows of biosamples other than ``samples`` are kept from an earlier call.
     """
     from importlib.metadata import version
 
     results = entry(mdata, Uns.results)
-    table = pd.DataFrame([{**row, "eregtools_version": version("eregtools")} for row in rows]).drop_duplicates()
+    parts = []
     if (old := results.get(key)) is not None:
-        table = pd.concat([old[~old["sample"].isin(table["sample"])], table])
-    results[key] = table.reset_index(drop=True).rename(index=str)
+        parts.append(old[~old["sample"].isin(list(samples)).to_numpy()])
+    if rows:
+        new = pd.DataFrame([{**row, "eregtools_version": version("eregtools")} for row in rows])
+        parts.append(new.drop_duplicates())
+    parts = [part for part in parts if len(part)]
+    if parts:
+        results[key] = pd.concat(parts).reset_index(drop=True).rename(index=str)
+    else:
+        results.pop(key, None)
 
 
 def result_row(sample: str, fold: int, source: Source, models: ModelSet, recipe: str, leaky: bool) -> dict[str, Any]:
-    """One row of :func:`record_result`."""
+    """One row of :func:`record_result`; what is not known of the weights is recorded as unknown."""
+    about = source.provenance
     return {
         "sample": sample,
         "fold": fold,
-        "model": str(source.provenance.get("name", "")),
-        "sha256": str(source.provenance.get("sha256", "")),
-        "trained_on": str(source.provenance.get("biosample", "")),
+        "model": str(about.get("name", "unknown")),
+        "sha256": str(about.get("sha256", "unknown")),
+        "trained_on": str(about.get("biosample", "unknown")),
         "recipe": recipe,
-        "cross_cell": models.foreign,
-        "leakage": leaky,
+        "cross_cell": ("yes" if models.foreign else "no") if about.get("biosample") else "unknown",
+        "leakage": ("yes" if leaky else "no") if fold != NO_FOLD else "unknown",
     }
 
 
 def _table(mdata: MuData, scheme: str, chromosomes: Iterable[str]) -> pd.DataFrame:
-    stored = entry(mdata, Uns.folds).get(scheme)
+    stored = mdata.uns.get(UNS, {}).get(Uns.folds, {}).get(scheme)
     return fold_table(scheme, chromosomes) if stored is None else stored
 
 
@@ -207,7 +245,7 @@ def _published(sample: str, family: Iterable[str], assay: str) -> str:
     served = sorted({f"{b} {a}" for f, b, a in sets if f in families})
     raise KeyError(
         f"no published weights for biosample {sample!r} and assay {assay!r} (there are: {', '.join(served)}); "
-        "pass model="
+        "say in mdata.obs['biosample'] which of these it is, or pass model="
     )
 
 
@@ -218,6 +256,8 @@ def _is_fold(key: Any) -> bool:
 def _sources(model: Any, expected: type[Model[Any]]) -> dict[int, Source]:
     if isinstance(model, str) and (found := zoo.find(model)):
         return {c.fold: Source(cache(partial(_fetched, c, expected)), c.provenance, c.sha256) for c in found}
+    if isinstance(model, Mapping) and not model:
+        raise ValueError("model= is an empty dict")
     if isinstance(model, Mapping):
         return {int(fold): _single(one, expected, int(fold)) for fold, one in model.items()}
     if isinstance(model, list | tuple):
@@ -261,7 +301,7 @@ def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> 
             raise ValueError(
                 f"the model given for fold {fold} is of fold {provenance['fold']} ({provenance.get('name')})"
             )
-        provenance = {"fold_scheme": "epinformer12", **provenance, "fold": fold}
+        provenance["fold"] = fold
     return Source(lambda: loaded, provenance, key)
 
 

@@ -151,6 +151,7 @@ def abc(
             }
             for name in samples
         ],
+        samples,
     )
     return mdata if copy else None
 

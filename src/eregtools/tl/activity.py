@@ -9,9 +9,9 @@ import numpy as np
 
 from eregtools._keys import Layer, Modality, Var
 from eregtools._logging import logger, progress_bar
-from eregtools._schema import put_layer, require_modality, validate
+from eregtools._schema import check_layer_name, layer_to_fill, put_layer, require_modality, validate
 from eregtools.batches.encode import UNKNOWN
-from eregtools.tl._models import assign_folds, model_set, record_result, result_row
+from eregtools.tl._models import assign_folds, biosample_of, model_set, record_result, result_row
 from eregtools.tl.expression import object_genome, pick_samples
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ def predict_activity(
     mdata = mdata.copy() if copy else mdata
     validate(mdata, full=False)
     enhancers = require_modality(mdata, Modality.enhancers)
+    check_layer_name(key_added, "key_added")
+    if window != "tile":
+        element_centres(enhancers.var, window)
     samples = pick_samples(mdata, sample)
     sequence = object_genome(mdata, genome)
     computing = pick_device(device)
@@ -100,6 +103,7 @@ def predict_activity(
         models = model_set(
             model,
             sample=name,
+            biosample=biosample_of(mdata, name),
             family=(_FAMILY,),
             assay=_ASSAY,
             expected=EPInformerSeq,
@@ -115,9 +119,7 @@ def predict_activity(
         )
         plans.append((name, models, chosen, leaky))
 
-    values = np.full(enhancers.shape, np.nan, dtype=np.float32)
-    if key_added in enhancers.layers and len(samples) < mdata.n_obs:
-        values[:] = enhancers.layers[key_added]
+    values = layer_to_fill(enhancers, key_added, mdata.obs_names.get_indexer(samples))
     rows = []
     with progress_bar(len(plans) * enhancers.n_vars, "Predicting activity", "elements") as bar:
         for name, models, chosen, leaky in plans:
@@ -135,8 +137,8 @@ def predict_activity(
                 rows.append(result_row(name, number, source, models, f"log2(0.1 + activity), {window}", leaky))
             predicted = np.isfinite(values[row]).sum()
             logger.info("%s: activity of %d of %d elements predicted", name, predicted, enhancers.n_vars)
+    record_result(mdata, f"{Modality.enhancers}:{key_added}", rows, samples)
     put_layer(mdata, Modality.enhancers, key_added, values)
-    record_result(mdata, f"{Modality.enhancers}:{key_added}", rows)
     return mdata if copy else None
 
 
@@ -180,7 +182,8 @@ def _windows(elements: pd.DataFrame, width: int, window: str) -> tuple[NDArray[n
     end = elements[Var.end].to_numpy(dtype=np.int64)
     if window != "tile":
         return np.arange(len(start)), element_centres(elements, window) - width // 2
-    count = np.maximum(1, -(-(end - start - width) // _TILE_STRIDE) + 1)
+    stride = min(_TILE_STRIDE, width)
+    count = np.maximum(1, -(-(end - start - width) // stride) + 1)
     owner = np.repeat(np.arange(len(start)), count)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     span = np.maximum(end - start - width, 0)

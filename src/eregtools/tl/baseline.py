@@ -9,7 +9,7 @@ import pandas as pd
 
 from eregtools._keys import Layer, Modality, Var, Varm
 from eregtools._logging import logger
-from eregtools._schema import link_positions, put_layer, require_layer
+from eregtools._schema import layer_to_fill, link_positions, put_layer, require_layer
 from eregtools._settings import settings
 from eregtools.tl._models import record_result
 from eregtools.tl.expression import pick_samples, require_genes
@@ -86,8 +86,8 @@ def baseline_expression(
     genes = require_genes(mdata)
     key = key_added or f"{assay}_baseline"
     target = require_layer(genes, assay, f'er.pp.add_expression(mdata, …, assay="{assay}")').astype(np.float64)
-    values = np.full(genes.shape, np.nan, dtype=np.float32)
     samples = pick_samples(mdata, sample)
+    values = layer_to_fill(genes, key, mdata.obs_names.get_indexer(samples))
     sets, scheme = fold_sets(mdata, scheme, genes.var[Var.chromosome].astype(str).to_numpy())
     seed = settings.seed if rng is None else rng
     rows = []
@@ -104,8 +104,8 @@ def baseline_expression(
             values[row, held_out] = trees.predict(features[held_out])
             rows.append({"sample": name, "fold": int(fold), "model": _MODEL, "recipe": str(scheme)})
         logger.info("%s: %d of %d genes have a baseline", name, np.isfinite(values[row]).sum(), genes.n_vars)
+    record_result(mdata, f"{Modality.genes}:{key}", rows, samples)
     put_layer(mdata, Modality.genes, key, values)
-    record_result(mdata, f"{Modality.genes}:{key}", rows)
     return mdata if copy else None
 
 

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eregtools._keys import Layer, Modality, Uns, Var
+from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger, progress_bar
-from eregtools._schema import entry, put_layer, require_modality, validate
+from eregtools._schema import check_layer_name, layer_to_fill, put_layer, require_modality, validate
 from eregtools.batches.encode import PADDING, UNKNOWN, centred_windows, element_windows
 from eregtools.batches.genes import GeneInputs, gene_inputs
 from eregtools.genome import Genome, get_genome
-from eregtools.tl._models import NO_FOLD, ModelSet, Source, assign_folds, model_set, record_result, result_row
+from eregtools.tl._models import (
+    NO_FOLD,
+    ModelSet,
+    Source,
+    assign_folds,
+    biosample_of,
+    model_set,
+    record_result,
+    result_row,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +71,8 @@ def predict_expression(
     assay
         ``"RNA"`` (z-score of log10(RPKM + 0.1) for the published weights) or ``"CAGE"`` (log10(1 + counts)).
     fold
-        ``"auto"``: each gene by the model that never saw its chromosome. A number: that fold's model, for genes
-        on the chromosomes it tests.
+        ``"auto"``: each gene by the model that never saw its chromosome. A number: every gene by that fold's model,
+        which is refused where it saw a gene's chromosome.
     genome
         Genome, FASTA path or registered name; ``None``: the genome named in the object.
     sample
@@ -113,11 +122,11 @@ def predict_expression(
     """
     mdata = mdata.copy() if copy else mdata
     key = key_added or Layer.expression_pred(assay)
-    values = np.full(require_genes(mdata).shape, np.nan, dtype=np.float32)
-    rows = []
+    check_layer_name(key, "key_added")
+    genes = require_genes(mdata)
     samples = pick_samples(mdata, sample)
-    if key in mdata[Modality.genes].layers and len(samples) < mdata.n_obs:
-        values[:] = mdata[Modality.genes].layers[key]
+    values = layer_to_fill(genes, key, mdata.obs_names.get_indexer(samples))
+    rows = []
     settings = RunSettings(assay, fold, genome, device, batch_size, allow_cross_cell, allow_leakage)
     for run in run_epinformer(mdata, model, samples, settings, "Predicting expression"):
         row = mdata.obs_names.get_loc(run.sample)
@@ -132,8 +141,8 @@ def predict_expression(
             values.shape[1],
             len(done),
         )
+    record_result(mdata, f"{Modality.genes}:{key}", rows, samples)
     put_layer(mdata, Modality.genes, key, values)
-    record_result(mdata, f"{Modality.genes}:{key}", rows)
     return mdata if copy else None
 
 
@@ -190,14 +199,14 @@ def run_epinformer(
     with progress_bar(total, description, "sequences") as bar:
         for source, group in jobs.values():
             network: Any = source.load()
+            _report_long(mdata, group, network.config.window)
             encoder, predictor = SlotEncoder(network, device), GenePredictor(network, device)
             encoder.tower.expect(_positions(mdata, group, network.config.window))
             for chromosome in _chromosomes(mdata, group):
                 local = [_on(mdata, job, chromosome, usable) for job in group]
                 genes, elements = _distinct_slots(local)
-                recipe = group[0].recipe
                 promoters = encoder(_promoter_codes(mdata, genome, genes, encoder.window))
-                embedded = _embed_elements(mdata, genome, elements, recipe, encoder, bar)
+                embedded = _embed_elements(mdata, genome, elements, encoder, bar)
                 bar.update(len(genes))
                 for job in local:
                     expression, attention = predictor(
@@ -217,10 +226,12 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
     chromosomes = mdata[Modality.genes].var[Var.chromosome]
     jobs: dict[Any, tuple[Source, list[_Job]]] = {}
     for sample in samples:
+        biosample = biosample_of(mdata, sample)
         models: ModelSet = model_set(
             model,
             sample=sample,
-            family=_families(mdata, sample, settings.assay),
+            biosample=biosample,
+            family=_families(mdata, biosample, settings.assay),
             assay=settings.assay,
             expected=EPInformer,
             allow_cross_cell=settings.allow_cross_cell,
@@ -246,7 +257,7 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                     f"recipe {recipe.name!r} encodes N as {recipe.n_value}, but the model was built for "
                     f"{network.config.n_value}: the weights belong to another recipe"
                 )
-            _check_mrna_features(mdata, recipe, source)
+            _check_published_inputs(mdata, sample, recipe, source)
             if recipe not in inputs:
                 inputs[recipe] = gene_inputs(mdata, sample, recipe)
                 _report_incomplete(inputs[recipe], sample)
@@ -262,12 +273,12 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
     return jobs
 
 
-def _families(mdata: MuData, sample: str, assay: str) -> tuple[str, ...]:
+def _families(mdata: MuData, biosample: str, assay: str) -> tuple[str, ...]:
     """List the published families in order of preference: the one with weights for every fold, else the richer one."""
     from eregtools.models import zoo
 
     folds = {
-        family: sum((c.family, c.biosample, c.assay) == (family, sample, assay) for c in zoo.registry())
+        family: sum((c.family, c.biosample, c.assay) == (family, biosample, assay) for c in zoo.registry())
         for family in (_WITH_CONTACT, _WITHOUT_CONTACT)
     }
     has_contact = Layer.contact in mdata[Modality.links].layers
@@ -276,10 +287,22 @@ def _families(mdata: MuData, sample: str, assay: str) -> tuple[str, ...]:
     return _WITHOUT_CONTACT, _WITH_CONTACT
 
 
-def _check_mrna_features(mdata: MuData, recipe: Recipe, source: Source) -> None:
-    """Refuse features made from a GTF for published weights, which take z-scores with published constants."""
-    made_from = entry(mdata).get(Uns.mrna_features, {}).get("source")
-    if recipe.gene_features and made_from == "gtf" and source.provenance.get("licence"):
+def _check_published_inputs(mdata: MuData, sample: str, recipe: Recipe, source: Source) -> None:
+    """Refuse, for published weights, features on another scale than they were trained with."""
+    if not source.provenance.get("licence"):
+        return
+    about = mdata.uns.get(UNS, {})
+    takes_contact = any(feature.name == Layer.contact for feature in recipe.slot_features)
+    measured = about.get(Uns.contacts, {}).get("counts")
+    if takes_contact and measured is not None:
+        units = measured.reindex([sample])["unit"].astype(str)
+        if (units == "file").any():
+            raise ValueError(
+                f"the contacts are in the unit of their file, but {source.provenance['name']} takes frequencies; run "
+                "er.pp.add_contacts with unit='frequency'"
+            )
+    made_from = about.get(Uns.mrna_features, {}).get("source")
+    if recipe.gene_features and made_from == "gtf":
         raise ValueError(
             f"the mRNA features were made from a GTF and are z-scored over its genes, but {source.provenance['name']} "
             "takes the published ones; run er.pp.mrna_features(mdata, table) with the published table"
@@ -292,6 +315,12 @@ def _report_incomplete(inputs: GeneInputs, sample: str) -> None:
         logger.info("%s: %d genes have no enhancer and are predicted from their promoter", sample, without)
     if lost := int((~inputs.complete()).sum()):
         logger.warning("%s: %d genes lack a feature (NaN) and are not predicted", sample, lost)
+
+
+def _report_long(mdata: MuData, jobs: list[_Job], window: int) -> None:
+    table = mdata[Modality.enhancers].var.iloc[_distinct_slots(jobs)[1]]
+    if long := int((table[Var.end] - table[Var.start] > window).sum()):
+        logger.info("of %d elements over %d bp the centre %d bp are read", long, window, window)
 
 
 def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source, list[_Job]]]) -> NDArray[np.bool_]:
@@ -340,9 +369,7 @@ def _promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], wind
     return centred_windows(genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), window)
 
 
-def _embed_elements(
-    mdata: MuData, genome: Genome, rows: NDArray[np.int64], recipe: Recipe, encoder: Any, bar: Any
-) -> torch.Tensor:
+def _embed_elements(mdata: MuData, genome: Genome, rows: NDArray[np.int64], encoder: Any, bar: Any) -> torch.Tensor:
     import torch
 
     out = torch.empty(len(rows), encoder.dim, device=encoder.device)
@@ -356,7 +383,6 @@ def _embed_elements(
             part[Var.start].to_numpy(),
             part[Var.end].to_numpy(),
             encoder.window,
-            flanks=recipe.flanks,
         )
         unknown += int(((codes == UNKNOWN) | (codes == PADDING)).all(axis=1).sum())
         out[begin : begin + len(part)] = encoder(codes)
@@ -367,26 +393,44 @@ def _embed_elements(
 
 
 def object_genome(mdata: MuData, genome: Genome | str | Path | None) -> Genome:
-    """Genome of a ``genome`` argument; ``None``: the one named in the object, which must be registered."""
-    if genome is not None:
-        return get_genome(genome)
-    name = entry(mdata).get("genome")
-    if name is None:
+    """Genome of a ``genome`` argument; ``None``: the one named in the object, which must be registered.
+
+    Raises
+    ------
+    ValueError
+        A chromosome has another length than in the genome that the object was built on.
+    """
+    about = mdata.uns.get(UNS, {})
+    name = about.get(Uns.genome)
+    if genome is None and name is None:
         raise KeyError("the object names no genome; pass genome=")
     try:
-        return get_genome(str(name))
+        found = get_genome(str(name) if genome is None else genome)
     except KeyError:
+        if genome is not None:
+            raise
         raise KeyError(
             f"the object was built on genome {name!r}, which is not registered in this session; pass genome= "
             f"or call er.register_genome({name!r}, path)"
         ) from None
+    if (sizes := about.get(Uns.chrom_sizes)) is not None:
+        for chrom, length in sizes["length"].items():
+            other = found.chrom_sizes.get(str(chrom))
+            if other is not None and other != length:
+                raise ValueError(
+                    f"{chrom} has {other} bases in genome {found.name!r}, but {length} in {name!r}, on which the "
+                    "object was built: it is another assembly; pass the genome of the object"
+                )
+    return found
 
 
 def pick_samples(mdata: MuData, sample: str | Iterable[str] | None) -> list[str]:
     """Biosamples of a ``sample`` argument; ``None``: all."""
     if sample is None:
         return [str(name) for name in mdata.obs_names]
-    names = [sample] if isinstance(sample, str) else [str(name) for name in sample]
+    names = [sample] if isinstance(sample, str) else list(dict.fromkeys(str(name) for name in sample))
+    if not names:
+        raise ValueError("sample= is empty; name at least one biosample, or leave it out for all")
     if unknown := [name for name in names if name not in mdata.obs_names]:
         raise KeyError(f"no biosample {unknown[0]!r}; there are {', '.join(map(str, mdata.obs_names))}")
     return names

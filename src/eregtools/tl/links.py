@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eregtools._keys import Layer, Modality
-from eregtools._schema import put_layer
+from eregtools._schema import check_layer_name, layer_to_fill, put_layer
 from eregtools.tl._models import record_result
 from eregtools.tl.expression import RunSettings, pick_samples, require_genes, run_epinformer
 
@@ -87,20 +87,18 @@ def attention(
     >>> er.get.links(mdata, layers=["attention"]).nlargest(5, "attention")  # doctest: +SKIP
     """
     mdata = mdata.copy() if copy else mdata
+    check_layer_name(key_added, "key_added")
     require_genes(mdata)
-    links = mdata[Modality.links]
-    values = np.full(links.shape, np.nan, dtype=np.float32)
-    rows = []
     samples = pick_samples(mdata, sample)
-    if key_added in links.layers and len(samples) < mdata.n_obs:
-        values[:] = links.layers[key_added]
+    values = layer_to_fill(mdata[Modality.links], key_added, mdata.obs_names.get_indexer(samples))
+    rows = []
     settings = RunSettings(assay, fold, genome, device, batch_size, allow_cross_cell, allow_leakage, recipe)
     for run in run_epinformer(mdata, model, samples, settings, "Scoring links"):
         row = mdata.obs_names.get_loc(run.sample)
         values[row, run.inputs.link] = attention_score(run.attention, run.inputs.offsets)
         rows.append(run.provenance)
+    record_result(mdata, f"{Modality.links}:{key_added}", rows, samples)
     put_layer(mdata, Modality.links, key_added, values)
-    record_result(mdata, f"{Modality.links}:{key_added}", rows)
     return mdata if copy else None
 
 

@@ -144,7 +144,8 @@ def train_activity(
         seed=seed,
         folder=None if folder is None else Path(folder),
     )
-    return _finish(module, metrics, "EPInformer-seq", name, "activity", fold, scheme, folder, seed)
+    about = _about("EPInformer-seq", name, "activity", fold, scheme, names, sets)
+    return _finish(module, about | {"training": _training(module, metrics, seed)}, folder)
 
 
 def train_expression(
@@ -157,6 +158,7 @@ def train_expression(
     scheme: str | None = None,
     encoder: EPInformerSeq | str | Path | None = None,
     freeze_encoder: bool = False,
+    allow_leakage: bool = False,
     promoter_signal: bool | None = None,
     sample: str | None = None,
     genome: Genome | str | Path | None = None,
@@ -197,6 +199,8 @@ def train_expression(
         Enhancer predictor whose tower is where this one starts from (a model, its name or its folder).
     freeze_encoder
         Keep the tower as it is.
+    allow_leakage
+        Start from an encoder that saw chromosomes which this fold validates or tests.
     promoter_signal
         Give the promoter's activity to the predictor; ``None``: for the variants with activity.
     config
@@ -217,7 +221,8 @@ def train_expression(
     KeyError
         Expression, a feature or the folds are missing; the message names the call that adds it.
     ValueError
-        A set of the fold holds no gene, the target takes one value only, the encoder's tower is another.
+        A set of the fold holds no gene, the target takes one value only, training diverges, the encoder's tower is
+        another, or it saw chromosomes that this fold holds out.
 
     Notes
     -----
@@ -229,7 +234,7 @@ def train_expression(
     >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
     >>> model = er.tl.train_expression(mdata, assay="RNA", fold=1, genome="hg38.fa")  # doctest: +SKIP
     """
-    from eregtools.models import EPInformer, EPInformerConfig
+    from eregtools.models import EPInformer, EPInformerConfig, get_recipe
     from eregtools.models.device import pick_device
     from eregtools.train.datamodule import TrainingData
     from eregtools.train.fit import fit
@@ -247,12 +252,12 @@ def train_expression(
             f"the promoter signal is the ninth gene feature, after {len(MRNA_FEATURES)} mRNA features that the object "
             "lacks; run er.pp.mrna_features first, or pass promoter_signal=False"
         )
-    config = replace(
-        config or EPInformerConfig(), n_slot_features=_SLOT_FEATURES[variant], n_gene_features=mrna + with_signal
-    )
+    n_slot, n_gene = _SLOT_FEATURES[variant], mrna + with_signal
+    recipe_name = "promoter" if variant == "promoter" else recipe
+    n_value = get_recipe(recipe_name, n_slot_features=n_slot, n_gene_features=n_gene).n_value
+    config = replace(config or EPInformerConfig(), n_slot_features=n_slot, n_gene_features=n_gene, n_value=n_value)
     names = genes.var[Var.chromosome].astype(str).to_numpy()
     sets, scheme = _one_fold(mdata, fold, scheme, names)
-    recipe_name = "promoter" if variant == "promoter" else recipe
     data = gene_data(mdata, name, assay, config, recipe_name, object_genome(mdata, genome))
     in_set = sets[data.inputs.gene]
     train, valid = (data.take(np.flatnonzero(in_set == which)) for which in ("train", "valid"))
@@ -261,7 +266,7 @@ def train_expression(
     seed = settings.seed if rng is None else rng
     network = _seeded(lambda: EPInformer(config), seed)
     if encoder is not None:
-        _start_from(network, encoder)
+        _start_from(network, encoder, set(names[sets != "train"]), allow_leakage)
     module = ExpressionRegression(network, how, freeze_encoder=freeze_encoder)
     augmentation = Augmentation(reverse_complement, max_shift)
     logger.info("training on %d genes, validating on %d", len(train), len(valid))
@@ -272,11 +277,9 @@ def train_expression(
         seed=seed,
         folder=None if folder is None else Path(folder),
     )
-    model = _finish(module, metrics, f"EPInformer-{variant}", name, assay, fold, scheme, None, seed)
-    model.provenance["recipe"] = recipe_name
-    if folder is not None:
-        model.save(folder)
-    return model
+    about = _about(f"EPInformer-{variant}", name, assay, fold, scheme, names, sets)
+    about |= {"recipe": recipe_name, "training": _training(module, metrics, seed)}
+    return _finish(module, about, folder)
 
 
 def gene_data(
@@ -309,7 +312,6 @@ def gene_data(
         part[Var.start].to_numpy(),
         part[Var.end].to_numpy(),
         config.window,
-        flanks=recipe.flanks,
     )
     return GeneData(replace(inputs, element=place), promoters[kept], elements, target[kept])
 
@@ -362,41 +364,64 @@ def _seeded(build: Any, seed: int) -> Any:
         return build()
 
 
-def _start_from(network: EPInformer, encoder: EPInformerSeq | str | Path) -> None:
+def _start_from(
+    network: EPInformer, encoder: EPInformerSeq | str | Path, held_out: set[str], allow_leakage: bool
+) -> None:
     from eregtools.models import EPInformerSeq, load
+    from eregtools.sampling import fold_table
 
     source = load(encoder) if isinstance(encoder, str | Path) else encoder
     if not isinstance(source, EPInformerSeq):
         raise ValueError(f"encoder= is of type {type(source).__name__}; expected EPInformerSeq")
-    theirs, ours = source.config, network.config
-    if (theirs.tower_channels, theirs.tower_batchnorm) != (ours.tower_channels, ours.tower_batchnorm):
+    for what in ("tower_channels", "tower_batchnorm", "n_value"):
+        theirs, ours = getattr(source.config, what), getattr(network.config, what)
+        if theirs != ours:
+            raise ValueError(f"the encoder has {what}={theirs}, the model {ours}; pass a config with the same tower")
+    about = source.provenance
+    unseen = about.get("test_chromosomes")
+    if unseen is None and about.get("fold_scheme") == "epinformer12":
+        table = fold_table("epinformer12", held_out)[str(about["fold"])]
+        unseen = table.index[(table != "train").to_numpy()]
+    elif unseen is not None:
+        unseen = [*unseen, *about.get("valid_chromosomes", ())]
+    if unseen is None:
+        logger.warning("it is not known on which chromosomes the encoder was trained")
+    elif (seen := sorted(held_out - set(unseen))) and not allow_leakage:
         raise ValueError(
-            f"the encoder's tower has channels {theirs.tower_channels}, the model's {ours.tower_channels}; "
-            "pass a config with the same tower"
+            f"the encoder was trained on {', '.join(seen)}, which this fold holds out; take the encoder of the same "
+            "fold, or pass allow_leakage=True"
         )
     network.encoder.load_state_dict(source.encoder.state_dict())
 
 
-def _finish(
-    module: Any,
-    metrics: Mapping[str, float | int],
+def _about(
     name: str,
     sample: str,
     assay: str,
     fold: int,
     scheme: str,
-    folder: str | Path | None,
-    seed: int,
-) -> Any:
-    model = module.network
-    model.provenance = {
+    chromosomes: NDArray[np.str_],
+    sets: NDArray[np.str_],
+) -> dict[str, Any]:
+    """Say what a model was trained as, and which chromosomes it left out: a scheme's name may change meaning."""
+    return {
         "name": f"{name}/{sample}/{assay}/fold{fold}",
         "biosample": sample,
         "assay": assay,
         "fold": int(fold),
         "fold_scheme": scheme,
-        "training": {**module.describe(), "seed": seed, **metrics},
+        "valid_chromosomes": sorted(set(chromosomes[sets == "valid"].tolist())),
+        "test_chromosomes": sorted(set(chromosomes[sets == "test"].tolist())),
     }
+
+
+def _training(module: Any, metrics: Mapping[str, float | int], seed: int) -> dict[str, Any]:
+    return {**module.describe(), "seed": seed, **metrics}
+
+
+def _finish(module: Any, about: dict[str, Any], folder: str | Path | None) -> Any:
+    model = module.network
+    model.provenance = about | {"sha256": model.fingerprint()}
     if folder is not None:
         model.save(folder)
     return model

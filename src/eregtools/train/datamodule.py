@@ -132,7 +132,7 @@ class TrainingData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.train_rows = _Rows(train, batch_size, seed, augmentation)
-        self.valid_rows = _Rows(valid, 4 * batch_size)
+        self.valid_rows = _Rows(valid, batch_size)
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches in the order of the epoch."""

@@ -44,6 +44,11 @@ def fit(
     Returns
     -------
     Epochs run, the best epoch, and its validation loss and r.
+
+    Raises
+    ------
+    ValueError
+        No epoch has a finite validation loss.
     """
     how = module.optimisation
     with tempfile.TemporaryDirectory() as scratch, _quiet(), torch.random.fork_rng():
@@ -54,9 +59,8 @@ def fit(
             callbacks.append(TQDMProgressBar(leave=False))
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            devices=[device.index] if device.index is not None else 1,
+            devices=[device.index] if device.type == "cuda" and device.index is not None else 1,
             max_epochs=how.max_epochs,
-            gradient_clip_val=how.gradient_clip or None,
             logger=CSVLogger(folder, name="", version=LOG_FOLDER) if folder else False,
             callbacks=callbacks,
             enable_progress_bar=settings.progress,
@@ -66,29 +70,18 @@ def fit(
             reload_dataloaders_every_n_epochs=1,
         )
         trainer.fit(module, data)
+        loss = best.best_model_score
+        if loss is None or not torch.isfinite(loss):
+            raise ValueError(
+                f"training diverged: no epoch has a finite validation loss; lower learning_rate ({how.learning_rate})"
+            )
         stored = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
         module.load_state_dict(stored["state_dict"])
         epoch = int(stored["epoch"])
-    module.network.cpu().eval()
-    r = _validation_r(module, data)
+    module.network.cpu().eval().requires_grad_(True)
+    r = module.valid_r[epoch]
     logger.info("best of %d epochs is %d: validation r %.3f", trainer.current_epoch, epoch + 1, r)
-    loss = best.best_model_score
-    return {
-        "epochs": trainer.current_epoch,
-        "best_epoch": epoch + 1,
-        "val_loss": float(loss) if loss is not None else float("nan"),
-        "val_r": r,
-    }
-
-
-@torch.inference_mode()
-def _validation_r(module: Regression, data: TrainingData) -> float:
-    from eregtools.train.modules import pearson
-
-    module.cpu()
-    batches = [data.valid_rows[number] for number in range(len(data.valid_rows))]
-    predicted = torch.cat([module.predict(batch) for batch in batches])
-    return float(pearson(predicted, torch.cat([batch["target"] for batch in batches])))
+    return {"epochs": trainer.current_epoch, "best_epoch": epoch + 1, "val_loss": float(loss), "val_r": r}
 
 
 @contextmanager

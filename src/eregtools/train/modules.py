@@ -26,8 +26,6 @@ class Optimisation:
         Epochs without a better validation loss after which training ends.
     batch_size
         Genes or windows in a step.
-    gradient_clip
-        Largest norm of the gradient; 0: no limit.
     """
 
     learning_rate: float = 5e-4
@@ -36,7 +34,6 @@ class Optimisation:
     max_epochs: int = 100
     patience: int = 6
     batch_size: int = 16
-    gradient_clip: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("max_epochs", 1), ("patience", 1), ("batch_size", 2)):
@@ -64,6 +61,7 @@ class Regression(lightning.LightningModule):
         self.network = network
         self.optimisation = optimisation
         self._valid: list[tuple[Tensor, Tensor]] = []
+        self.valid_r: list[float] = []
 
     def predict(self, batch: dict[str, Tensor]) -> Tensor:
         """Prediction ``(n,)`` for a batch."""
@@ -84,7 +82,9 @@ class Regression(lightning.LightningModule):
         predicted, target = (torch.cat(values) for values in zip(*self._valid, strict=True))
         self._valid.clear()
         self.log("val_loss", nn.functional.smooth_l1_loss(predicted, target), prog_bar=True)
-        self.log("val_r", pearson(predicted, target), prog_bar=True)
+        r = pearson(predicted, target)
+        self.valid_r.append(float(r))
+        self.log("val_r", r, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the parameters that are not frozen."""
