@@ -154,7 +154,7 @@ class FoldedTower:
         x = self._first_block(codes)
         for conv, pointwise in zip(self.convolutions[1:], self.pointwise[1:], strict=True):
             x = functional.elu(functional.max_pool1d(functional.conv1d(x, *conv, padding=1), 2), inplace=True)
-            x = x + functional.elu(functional.conv1d(x, *pointwise), inplace=True)
+            x = functional.elu(functional.conv1d(x, *pointwise), inplace=True).add_(x)
         return x.transpose(1, 2)
 
     def _first_block(self, codes: Tensor) -> Tensor:
@@ -162,13 +162,13 @@ class FoldedTower:
         if self.tables is not None:
             y = self.tables.convolve(codes)
             y = functional.elu(torch.maximum(y[:, 0::2], y[:, 1::2]), inplace=True)
-            y = y + functional.elu(functional.linear(y, weight[:, :, 0], bias), inplace=True)
+            y = functional.elu(functional.linear(y, weight[:, :, 0], bias), inplace=True).add_(y)
             return y.transpose(1, 2).contiguous()
         x = self.bases[codes.long()].transpose(1, 2)
         x = functional.elu(self.stem(functional.pad(x, (3, 4))), inplace=True)
         x = functional.conv1d(x, *self.convolutions[0], padding=1)
         x = functional.elu(functional.max_pool1d(x, 2), inplace=True)
-        return x + functional.elu(functional.conv1d(x, weight, bias), inplace=True)
+        return functional.elu(functional.conv1d(x, weight, bias), inplace=True).add_(x)
 
 
 class FoldedHead:
