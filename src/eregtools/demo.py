@@ -11,8 +11,8 @@ import pandas as pd
 from eregtools import datasets, io, pl, pp, tl
 from eregtools._keys import Layer, Modality, Var
 from eregtools._logging import logger
-from eregtools.genome import Genome, register_genome
-from eregtools.io.tables import read_table
+from eregtools.datasets.demo import DEMO_CONFIG, DEMO_FOLD, DEMO_TEST, simulated_object
+from eregtools.genome import Genome
 from eregtools.models import EPInformerConfig, EPInformerSeqConfig, zoo
 
 if TYPE_CHECKING:
@@ -59,13 +59,6 @@ def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) ->
     return table
 
 
-SIMULATION = datasets.SimulationConfig(
-    n_chromosomes=8, chromosome_length=5_000_000, n_genes=2000, n_elements=1600, promoter_weight=4.0
-)
-"""The simulated genome: 40 Mb, about eight enhancers a gene."""
-
-_FOLD = 1
-_VALID, _TEST = "chr7", "chr8"
 _TOWER = (64, 32, 32, 32, 48)
 
 
@@ -85,13 +78,13 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
     and the noise ceiling; average precision on the planted links of attention, ABC and distance.
     """
     out = writable_folder(out)
-    simulation = datasets.simulate(out / "files", seed=seed, config=SIMULATION, overwrite=True)
+    simulation = datasets.simulate(out / "files", seed=seed, config=DEMO_CONFIG, overwrite=True)
     mdata = simulated_object(simulation)
     tl.abc(mdata)
     tl.baseline_expression(mdata, assay="RNA")
     encoder = tl.train_activity(
         mdata,
-        fold=_FOLD,
+        fold=DEMO_FOLD,
         config=EPInformerSeqConfig(window=512, hidden=64, tower_channels=_TOWER),
         learning_rate=2e-3,
         max_epochs=10,
@@ -101,7 +94,7 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
     model = tl.train_expression(
         mdata,
         assay="RNA",
-        fold=_FOLD,
+        fold=DEMO_FOLD,
         encoder=encoder,
         config=EPInformerConfig(window=512, embedding_dim=32, n_layers=2, tower_channels=_TOWER),
         reverse_complement=True,
@@ -114,38 +107,16 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
         folder=out / "model",
         rng=seed,
     )
-    tl.predict_expression(mdata, {_FOLD: model}, assay="RNA")
-    tl.attention(mdata, {_FOLD: model}, assay="RNA")
+    tl.predict_expression(mdata, {DEMO_FOLD: model}, assay="RNA")
+    tl.attention(mdata, {DEMO_FOLD: model}, assay="RNA")
 
     table = _judge(mdata, simulation)
-    held_out = pp.subset(mdata, genes=_genes_on(mdata, _TEST))
+    held_out = pp.subset(mdata, genes=_genes_on(mdata, DEMO_TEST))
     _save(pl.locus(held_out, _planted_gene(held_out, simulation), links=Layer.attention, show=False), out / "locus")
     _save(pl.expression_scatter(held_out, assay="RNA", show=False), out / "expression")
     io.write(mdata, out / "simulated.h5mu")
     logger.info("wrote %s", ", ".join(sorted(str(path) for path in out.iterdir())))
     return table
-
-
-def simulated_object(simulation: datasets.Simulation) -> MuData:
-    """Build the object from the files of a simulation, as one would from real ones."""
-    files, sample = simulation.folder, simulation.config.samples[0]
-    genome = Genome(files / "genome.fa", name="simulated")
-    register_genome("simulated", genome)
-    mdata = pp.assemble(
-        genes=files / "genes.gtf", enhancers=files / "peaks.narrowPeak", samples=[sample], genome=genome
-    )
-    for assay, paths in simulation.tracks[sample].items():
-        pp.add_signal(mdata, {sample: paths}, assay=assay)
-        pp.add_signal(mdata, {sample: paths}, assay=assay, modality="genes")
-    pp.activity(mdata, totals=simulation.totals)
-    pp.promoter_activity(mdata, totals=simulation.totals)
-    pp.link(mdata)
-    pp.add_contacts(mdata, files / "contacts.cool", unit="file", fallback=None)
-    pp.mrna_features(mdata, read_table(files / "mrna_features.tsv", index="gene_id"))
-    expression = read_table(files / "expression.tsv", index="gene_id")
-    pp.add_expression(mdata, expression, assay="RNA", transform="zscore(log10(x+0.1))")
-    pp.split(mdata, {_FOLD: {"valid": [_VALID], "test": [_TEST]}})
-    return mdata
 
 
 def _genes_on(mdata: MuData, chromosome: str) -> list[str]:
@@ -156,7 +127,7 @@ def _genes_on(mdata: MuData, chromosome: str) -> list[str]:
 def _judge(mdata: MuData, simulation: datasets.Simulation) -> pd.DataFrame:
     from sklearn.metrics import average_precision_score
 
-    test = _genes_on(mdata, _TEST)
+    test = _genes_on(mdata, DEMO_TEST)
     genes = {layer: mdata[Modality.genes].to_df(layer).iloc[0][test] for layer in ("RNA", "RNA_pred", "RNA_baseline")}
     links = mdata[Modality.links]
     on_test = links.var[Var.gene].isin(test).to_numpy()
@@ -179,8 +150,8 @@ def _judge(mdata: MuData, simulation: datasets.Simulation) -> pd.DataFrame:
     ]
     rows.append(("links, average precision", "share of planted links", float(planted.mean())))
     rows.append(("links, average precision", "ceiling (all links)", simulation.metrics[sample]["ceiling_auprc"]))
-    table = pd.DataFrame(rows, columns=["task", "score", _TEST])
-    table[_TEST] = table[_TEST].astype(float).round(3)
+    table = pd.DataFrame(rows, columns=["task", "score", DEMO_TEST])
+    table[DEMO_TEST] = table[DEMO_TEST].astype(float).round(3)
     return table.set_index(["task", "score"])
 
 

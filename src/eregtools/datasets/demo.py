@@ -1,0 +1,81 @@
+"""The simulated genome of the demonstration, as an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eregtools import pp
+from eregtools._settings import settings
+from eregtools.datasets.simulate import Simulation, SimulationConfig, simulate
+from eregtools.genome import Genome, register_genome
+from eregtools.io.tables import read_table
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+DEMO_CONFIG = SimulationConfig(
+    n_chromosomes=8, chromosome_length=5_000_000, n_genes=2000, n_elements=1600, promoter_weight=4.0
+)
+"""40 Mb with about eight enhancers a gene."""
+
+DEMO_FOLD = 1
+DEMO_VALID = "chr7"
+DEMO_TEST = "chr8"
+
+
+def demo(*, seed: int = 0) -> MuData:
+    """Simulate an object to try things on: 2,000 genes and 1,600 enhancers of one biosample.
+
+    Its files are written to ``settings.cache_dir / "simulated"``, which takes about ten seconds.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+
+    Returns
+    -------
+    The object, as :func:`simulated_object` builds it.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> mdata = er.datasets.demo()  # doctest: +SKIP
+    >>> er.tl.abc(mdata)  # doctest: +SKIP
+    """
+    folder = settings.cache_dir / "simulated" / f"seed{seed}"
+    return simulated_object(simulate(folder, seed=seed, config=DEMO_CONFIG, overwrite=True))
+
+
+def simulated_object(simulation: Simulation) -> MuData:
+    """Build the object from the files of a simulation, as one would from real ones.
+
+    Parameters
+    ----------
+    simulation
+        What :func:`~eregtools.datasets.simulate` wrote; the object is of its first biosample.
+
+    Returns
+    -------
+    The object: activity, links within 100 kb with measured contacts, mRNA features, expression (z-score of
+    log10(x + 0.1)), and one fold that validates ``chr7`` and tests ``chr8``. Its genome is registered as
+    ``simulated``.
+    """
+    files, sample = simulation.folder, simulation.config.samples[0]
+    genome = Genome(files / "genome.fa", name="simulated")
+    register_genome("simulated", genome)
+    mdata = pp.assemble(
+        genes=files / "genes.gtf", enhancers=files / "peaks.narrowPeak", samples=[sample], genome=genome
+    )
+    for assay, paths in simulation.tracks[sample].items():
+        pp.add_signal(mdata, {sample: paths}, assay=assay)
+        pp.add_signal(mdata, {sample: paths}, assay=assay, modality="genes")
+    pp.activity(mdata, totals=simulation.totals)
+    pp.promoter_activity(mdata, totals=simulation.totals)
+    pp.link(mdata)
+    pp.add_contacts(mdata, files / "contacts.cool", unit="file", fallback=None)
+    pp.mrna_features(mdata, read_table(files / "mrna_features.tsv", index="gene_id"))
+    expression = read_table(files / "expression.tsv", index="gene_id")
+    pp.add_expression(mdata, expression, assay="RNA", transform="zscore(log10(x+0.1))")
+    pp.split(mdata, {DEMO_FOLD: {"valid": [DEMO_VALID], "test": [DEMO_TEST]}})
+    return mdata
