@@ -519,3 +519,11 @@ class TestSubset:
             er.pp.subset(mdata, region="chr2:1-2")
         with pytest.raises(KeyError, match=r"er\.pp\.link"):
             er.pp.subset(three_genes(), genes="g1")
+
+
+def test_genes_of_the_table_that_the_object_does_not_have_are_counted(caplog):
+    mdata = er.datasets.three_genes()
+    table = pd.DataFrame({"K562": [1.0, 2, 3, 4, 5]}, index=["g1", "x1", "x2", "x3", "x4"])
+    with caplog.at_level("INFO", logger="eregtools"):
+        er.pp.add_expression(mdata, table, assay="RNA")
+    assert "4 of 5 genes of the table are not in the object, first x1, x2, x3" in caplog.text

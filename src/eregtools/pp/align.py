@@ -95,6 +95,28 @@ def sample_rows(mdata: MuData, samples: Iterable[str], what: str) -> list[int]:
     return [int(row) for row in mdata.obs_names.get_indexer(pd.Index(names))]
 
 
+def rows_of_genes(ids: pd.Index, genes: AnnData, what: str) -> np.ndarray:
+    """Row of each gene of the object among ``ids`` of a table, −1 where it is absent.
+
+    Raises
+    ------
+    ValueError
+        The table and the object have no gene in common.
+    """
+    wanted = stable_ids(genes.var_names)
+    place = ids.get_indexer(wanted)
+    if not (place >= 0).any():
+        theirs, ours = (", ".join(map(str, names[:3])) or "nothing" for names in (ids, wanted))
+        raise ValueError(f"{what}: no gene in common; the table has {theirs}, the object {ours}")
+    others = ids[~ids.isin(wanted)]
+    if len(others):
+        first = ", ".join(map(str, others[:3]))
+        logger.info(
+            "%s: %d of %d genes of the table are not in the object, first %s", what, len(others), len(ids), first
+        )
+    return place
+
+
 def warn_of_order(adata: AnnData, what: str) -> None:
     """Warn where values come as an array and the rows of the object are not in the order of the input."""
     if Var.input_index in adata.var and not adata.var[Var.input_index].is_monotonic_increasing:

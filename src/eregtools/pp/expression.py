@@ -20,6 +20,7 @@ from eregtools.pp.align import (
     column,
     gene_ids,
     refuse_repeated,
+    rows_of_genes,
     sample_rows,
     stable_ids,
     warn_of_order,
@@ -126,19 +127,10 @@ def _of_genes(given: pd.Series | npt.ArrayLike, genes: AnnData, what: str) -> np
         return values
     ids = stable_ids(given.index)
     refuse_repeated(ids, what)
-    place = _places(ids, genes, what)
+    place = rows_of_genes(ids, genes, what)
     values = np.full(genes.n_vars, np.nan)
     values[place >= 0] = _numbers(given, what)[place[place >= 0]]
     return values
-
-
-def _places(ids: pd.Index, genes: AnnData, what: str) -> np.ndarray:
-    """Row of each gene of the object among ``ids``, −1 where it is absent."""
-    place = ids.get_indexer(stable_ids(genes.var_names))
-    if not (place >= 0).any():
-        theirs, ours = (", ".join(map(str, names[:3])) or "nothing" for names in (ids, genes.var_names))
-        raise ValueError(f"{what}: no gene in common; the table has {theirs}, the object {ours}")
-    return place
 
 
 def _numbers(values: pd.Series | pd.DataFrame | npt.ArrayLike, what: str) -> np.ndarray:

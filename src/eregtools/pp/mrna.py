@@ -16,7 +16,7 @@ from eregtools._schema import entry, require_modality, require_real
 from eregtools.genome import Genome, get_genome, match_names
 from eregtools.io.gtf import read_gtf
 from eregtools.io.tables import read_table
-from eregtools.pp.align import gene_ids, refuse_repeated, stable_ids
+from eregtools.pp.align import gene_ids, refuse_repeated, rows_of_genes, stable_ids
 
 _LENGTHS = MRNA_FEATURES[:4]
 _PARTS = ("utr5", "cds", "utr3")
@@ -198,11 +198,8 @@ def _from_annotation(genes: AnnData, gtf: str | Path, genome: Genome) -> tuple[n
 
 def _by_gene(features: pd.DataFrame, genes: AnnData, source: str) -> pd.DataFrame:
     """Rows in the order of the object; NaN where a gene is absent."""
-    wanted = stable_ids(genes.var_names)
-    if not wanted.isin(features.index).any():
-        theirs, ours = (", ".join(map(str, names[:3])) or "nothing" for names in (features.index, wanted))
-        raise ValueError(f"mRNA features: no gene in common; {source} has {theirs}, the object {ours}")
-    return features.reindex(wanted)
+    rows_of_genes(features.index, genes, f"mRNA features of {source}")
+    return features.reindex(stable_ids(genes.var_names))
 
 
 def _parts(rows: pd.DataFrame) -> pd.DataFrame:

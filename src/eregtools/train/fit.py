@@ -8,15 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from eregtools._logging import logger
-from eregtools._settings import settings
+from eregtools.train.callbacks import EpochBar
 from eregtools.train.datamodule import TrainingData
 from eregtools.train.modules import Regression
 
@@ -54,16 +53,14 @@ def fit(
     with tempfile.TemporaryDirectory() as scratch, _quiet(), torch.random.fork_rng():
         torch.manual_seed(seed)
         best = ModelCheckpoint(scratch, monitor="val_loss", save_top_k=1, save_weights_only=True)
-        callbacks: list[Any] = [best, EarlyStopping("val_loss", patience=how.patience)]
-        if settings.progress:
-            callbacks.append(TQDMProgressBar(leave=False))
+        callbacks = [best, EarlyStopping("val_loss", patience=how.patience), EpochBar("Training")]
         trainer = lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             devices=[device.index] if device.type == "cuda" and device.index is not None else 1,
             max_epochs=how.max_epochs,
             logger=CSVLogger(folder, name="", version=LOG_FOLDER) if folder else False,
             callbacks=callbacks,
-            enable_progress_bar=settings.progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
