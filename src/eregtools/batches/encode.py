@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eregtools.genome import N_CODE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from eregtools.genome import Genome
 
-UNKNOWN = 4
+UNKNOWN = N_CODE
 """Code of a base that is not known: N, any other letter, or outside the chromosome."""
 
 PADDING = 5

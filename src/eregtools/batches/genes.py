@@ -10,12 +10,14 @@ import numpy as np
 from eregtools._keys import Layer, Modality, Var, Varm
 from eregtools._logging import logger
 from eregtools._schema import link_positions
+from eregtools.batches.encode import centred_windows, element_windows
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from eregtools.genome import Genome
     from eregtools.models.recipes import Feature, Recipe
 
 _HOW_TO_FILL = {
@@ -132,6 +134,19 @@ def gene_inputs(mdata: MuData, sample: str, recipe: Recipe) -> GeneInputs:
         promoter_features=_promoter_features(mdata, row, recipe),
         gene_features=_gene_features(mdata, row, recipe),
     )
+
+
+def promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], window: int) -> NDArray[np.uint8]:
+    """Sequence around the TSS of those rows of ``genes.var``, codes ``(n, window)``."""
+    table = mdata[Modality.genes].var.iloc[rows]
+    return centred_windows(genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), window)
+
+
+def enhancer_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], window: int) -> NDArray[np.uint8]:
+    """Sequence of those rows of ``enhancers.var``, each centred in its window, codes ``(n, window)``."""
+    table = mdata[Modality.enhancers].var.iloc[rows]
+    start, end = table[Var.start].to_numpy(), table[Var.end].to_numpy()
+    return element_windows(genome, table[Var.chromosome].astype(str).tolist(), start, end, window)
 
 
 def _promoter_features(mdata: MuData, row: int, recipe: Recipe) -> NDArray[np.float32]:

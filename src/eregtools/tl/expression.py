@@ -11,8 +11,8 @@ import numpy as np
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger, progress_bar
 from eregtools._schema import check_layer_name, layer_to_fill, put_layer, require_modality, validate
-from eregtools.batches.encode import PADDING, UNKNOWN, centred_windows, element_windows
-from eregtools.batches.genes import GeneInputs, gene_inputs
+from eregtools.batches.encode import PADDING, UNKNOWN
+from eregtools.batches.genes import GeneInputs, enhancer_codes, gene_inputs, promoter_codes
 from eregtools.genome import Genome, get_genome
 from eregtools.tl._models import (
     NO_FOLD,
@@ -205,7 +205,7 @@ def run_epinformer(
             for chromosome in _chromosomes(mdata, group):
                 local = [_on(mdata, job, chromosome, usable) for job in group]
                 genes, elements = _distinct_slots(local)
-                promoters = encoder(_promoter_codes(mdata, genome, genes, encoder.window))
+                promoters = encoder(promoter_codes(mdata, genome, genes, encoder.window))
                 embedded = _embed_elements(mdata, genome, elements, encoder, bar)
                 bar.update(len(genes))
                 for job in local:
@@ -330,7 +330,7 @@ def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source
     for window in {job.window for _, group in jobs.values() for job in group}:
         rows = np.arange(len(genes))
         for part in np.array_split(rows, max(1, len(rows) // _ELEMENTS_PER_CHUNK)):
-            usable[part] &= (_promoter_codes(mdata, genome, part, window) < UNKNOWN).any(axis=1)
+            usable[part] &= (promoter_codes(mdata, genome, part, window) < UNKNOWN).any(axis=1)
     if lost := int((~usable).sum()):
         logger.warning(
             "%d genes have a promoter without a known base (all N) and are not predicted, first %s",
@@ -364,26 +364,14 @@ def _on(mdata: MuData, job: _Job, chromosome: str, usable: NDArray[np.bool_]) ->
     return replace(job, inputs=job.inputs.take(np.flatnonzero(here)))
 
 
-def _promoter_codes(mdata: MuData, genome: Genome, rows: NDArray[np.int64], window: int) -> NDArray[np.uint8]:
-    table = mdata[Modality.genes].var.iloc[rows]
-    return centred_windows(genome, table[Var.chromosome].astype(str).tolist(), table[Var.tss].to_numpy(), window)
-
-
 def _embed_elements(mdata: MuData, genome: Genome, rows: NDArray[np.int64], encoder: Any, bar: Any) -> torch.Tensor:
     import torch
 
     out = torch.empty(len(rows), encoder.dim, device=encoder.device)
-    table = mdata[Modality.enhancers].var
     unknown = 0
     for begin in range(0, len(rows), _ELEMENTS_PER_CHUNK):
-        part = table.iloc[rows[begin : begin + _ELEMENTS_PER_CHUNK]]
-        codes = element_windows(
-            genome,
-            part[Var.chromosome].astype(str).tolist(),
-            part[Var.start].to_numpy(),
-            part[Var.end].to_numpy(),
-            encoder.window,
-        )
+        part = rows[begin : begin + _ELEMENTS_PER_CHUNK]
+        codes = enhancer_codes(mdata, genome, part, encoder.window)
         unknown += int(((codes == UNKNOWN) | (codes == PADDING)).all(axis=1).sum())
         out[begin : begin + len(part)] = encoder(codes)
         bar.update(len(part))

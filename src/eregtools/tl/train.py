@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from eregtools._keys import MRNA_FEATURES, Layer, Modality, Uns, Var, Varm
+from eregtools._keys import MRNA_FEATURES, UNS, Layer, Modality, Uns, Var, Varm
 from eregtools._logging import logger
-from eregtools._schema import entry, require_layer, require_modality, validate
+from eregtools._schema import require_layer, require_modality, validate
 from eregtools._settings import settings
-from eregtools.batches.encode import UNKNOWN, centred_windows, element_windows
-from eregtools.batches.genes import gene_inputs
+from eregtools.batches.encode import UNKNOWN, centred_windows
+from eregtools.batches.genes import enhancer_codes, gene_inputs, promoter_codes
 from eregtools.batches.windows import Augmentation, WindowBatch
 from eregtools.tl.activity import element_centres
-from eregtools.tl.expression import object_genome, require_genes
+from eregtools.tl.expression import object_genome, pick_samples, require_genes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -294,9 +294,7 @@ def gene_data(
     target = require_layer(genes, assay, f'er.pp.add_expression(mdata, …, assay="{assay}")')
     target = target[mdata.obs_names.get_loc(sample)].astype(np.float32)
     inputs = gene_inputs(mdata, sample, recipe)
-    promoters = centred_windows(
-        genome, genes.var[Var.chromosome].astype(str).tolist(), genes.var[Var.tss].to_numpy(), config.window
-    )
+    promoters = promoter_codes(mdata, genome, np.arange(genes.n_vars), config.window)
     usable = inputs.complete() & np.isfinite(target) & (promoters < UNKNOWN).any(axis=1)
     if lost := int((~usable).sum()):
         logger.info(
@@ -305,32 +303,23 @@ def gene_data(
     kept = np.flatnonzero(usable)
     inputs = inputs.take(kept)
     distinct, place = np.unique(inputs.element, return_inverse=True)
-    part = mdata[Modality.enhancers].var.iloc[distinct]
-    elements = element_windows(
-        genome,
-        part[Var.chromosome].astype(str).tolist(),
-        part[Var.start].to_numpy(),
-        part[Var.end].to_numpy(),
-        config.window,
-    )
+    elements = enhancer_codes(mdata, genome, distinct, config.window)
     return GeneData(replace(inputs, element=place), promoters[kept], elements, target[kept])
 
 
 def _one_sample(mdata: MuData, sample: str | None) -> str:
-    if sample is None:
-        if mdata.n_obs > 1:
-            raise ValueError(f"the object holds {', '.join(map(str, mdata.obs_names))}; name one with sample=")
-        return str(mdata.obs_names[0])
-    if sample not in mdata.obs_names:
-        raise KeyError(f"no biosample {sample!r}; there are {', '.join(map(str, mdata.obs_names))}")
-    return sample
+    names = pick_samples(mdata, sample)
+    if len(names) > 1:
+        raise ValueError(f"the object holds {', '.join(names)}; name one with sample=")
+    return names[0]
 
 
 def fold_sets(mdata: MuData, scheme: str | None, chromosomes: NDArray[np.str_]) -> tuple[pd.DataFrame, str]:
     """Set of each element (rows) in each fold (columns) of a scheme in the object, and the scheme's name."""
-    tables = entry(mdata, Uns.folds)
+    about = mdata.uns.get(UNS, {})
+    tables = about.get(Uns.folds, {})
     if scheme is None:
-        scheme = entry(mdata, Uns.fold_schemes).get(Var.fold)
+        scheme = about.get(Uns.fold_schemes, {}).get(Var.fold)
     if scheme is None or scheme not in tables:
         there = ", ".join(map(str, tables)) or "none"
         raise KeyError(f"no folds of scheme {scheme!r} in the object (there are: {there}); run er.pp.split first")
