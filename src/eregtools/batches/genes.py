@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eregtools._keys import Layer, Modality, Var, Varm
+from eregtools._keys import MRNA_FEATURES, Layer, Modality, Var, Varm
 from eregtools._logging import logger
 from eregtools._schema import link_positions
 from eregtools.batches.encode import centred_windows, element_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
@@ -71,6 +73,15 @@ class GeneInputs:
             self.gene_features[rows],
         )
 
+    @staticmethod
+    def concatenated(parts: Sequence[GeneInputs]) -> GeneInputs:
+        """Genes of several biosamples, one after the other."""
+        begins = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+        offsets = [part.offsets[:-1] + begin for part, begin in zip(parts, begins, strict=False)]
+        columns = ("gene", "link", "element", "slot_features", "promoter_features", "gene_features")
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+        return GeneInputs(offsets=np.concatenate([*offsets, begins[-1:]]), **arrays)
+
     def complete(self) -> NDArray[np.bool_]:
         """Genes all of whose features are numbers."""
         owner = np.repeat(np.arange(len(self.gene)), np.diff(self.offsets))
@@ -121,9 +132,9 @@ def gene_inputs(mdata: MuData, sample: str, recipe: Recipe) -> GeneInputs:
     def slot(feature: Feature) -> NDArray[np.float32]:
         if feature.name == Var.distance:
             return feature.apply(distance[order])
-        if feature.name == Layer.activity:
-            return feature.apply(_layer(mdata, Modality.enhancers, feature.name, recipe)[row][element[order]])
-        return feature.apply(_layer(mdata, Modality.links, feature.name, recipe)[row][order])
+        if feature.name == Layer.contact:
+            return feature.apply(_layer(mdata, Modality.links, feature.name, recipe)[row][order])
+        return feature.apply(_layer(mdata, Modality.enhancers, feature.name, recipe)[row][element[order]])
 
     return GeneInputs(
         gene=np.arange(genes.n_vars),
@@ -153,9 +164,10 @@ def _promoter_features(mdata: MuData, row: int, recipe: Recipe) -> NDArray[np.fl
     n = mdata[Modality.genes].n_vars
     columns = []
     for feature in recipe.slot_features:
-        if feature.promoter is None:
-            signal = _layer(mdata, Modality.genes, Layer.promoter_activity, recipe)[row]
-            columns.append(np.log1p(signal).astype(np.float32))
+        if isinstance(feature.promoter, str):
+            name = Layer.promoter_activity if feature.name == Layer.activity else feature.name
+            own = _layer(mdata, Modality.genes, name, recipe)[row]
+            columns.append(replace(feature, transform=feature.promoter).apply(own))
         else:
             columns.append(np.full(n, feature.promoter, dtype=np.float32))
     return _stack(columns, n)
@@ -165,7 +177,7 @@ def _gene_features(mdata: MuData, row: int, recipe: Recipe) -> NDArray[np.float3
     genes = mdata[Modality.genes]
     columns = []
     for feature in recipe.gene_features:
-        if feature.name == Layer.promoter_activity:
+        if feature.name not in MRNA_FEATURES:
             columns.append(feature.apply(_layer(mdata, Modality.genes, feature.name, recipe)[row]))
             continue
         table = genes.varm.get(Varm.mrna_features)
@@ -184,7 +196,7 @@ def _layer(mdata: MuData, modality: str, layer: str, recipe: Recipe) -> NDArray[
 def _lacking(recipe: Recipe, feature: str, place: str, key: str) -> KeyError:
     return KeyError(
         f"recipe {recipe.name!r} needs the feature {feature!r}, but the object has no {place}; "
-        f"run {_HOW_TO_FILL[key]} first"
+        f"run {_HOW_TO_FILL.get(key, 'er.pp.add_signal')} first"
     )
 
 

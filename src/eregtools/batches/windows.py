@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eregtools.batches.encode import PADDING, UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _COMPLEMENT = np.array([3, 2, 1, 0, 4, 5], dtype=np.uint8)
@@ -36,6 +39,10 @@ class WindowBatch:
     def take(self, rows: NDArray[np.int64]) -> WindowBatch:
         """Those windows, in that order."""
         return WindowBatch(self.codes[rows], self.target[rows])
+
+    def fingerprint(self) -> str:
+        """Hash (sha256) of sequences and targets."""
+        return fingerprint([self.codes, self.target])
 
     def known(self) -> WindowBatch:
         """Windows that hold at least one known base and a finite target."""
@@ -76,6 +83,15 @@ class Augmentation:
             moved = np.take_along_axis(codes, source.clip(0, length - 1), axis=1)
             codes = np.where(outside, fill[:, None], moved)
         return codes
+
+
+def fingerprint(arrays: Sequence[NDArray[Any]]) -> str:
+    """Hash (sha256) of arrays: their kind, shape and values."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:

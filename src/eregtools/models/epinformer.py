@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from eregtools.models.base import Model
-from eregtools.models.layers import TOWER_CHANNELS, DilatedHead, OneHot, PromoterAttention, SequenceEncoder
+from eregtools.models.layers import (
+    TOWER_CHANNELS,
+    DilatedHead,
+    OneHot,
+    PromoterAttention,
+    SequenceEncoder,
+    Standardise,
+)
+from eregtools.models.normalisation import BatchNorm
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,13 @@ class EPInformerConfig:
     ----------
     n_slot_features
         Features of an enhancer beside its sequence: 0, 1 (distance), 2 (and activity), 3 (and contact).
+    tracks
+        Layers of enhancers and genes that are features too, of a slot and of the gene; counted in the two numbers.
+    standardise
+        Bring features to mean 0 and standard deviation 1 of the training genes: enhancers', promoters' and genes'
+        features each by themselves. The moments are stored with the weights.
+    use_sequence
+        Read sequence; ``False``: attention over features alone, to learn what sequence adds to them.
     n_gene_features
         Features of a gene given to the predictor: 0, 8 (mRNA half-life features), 9 (and promoter signal).
     embedding_dim
@@ -38,6 +53,9 @@ class EPInformerConfig:
 
     n_slot_features: int = 3
     n_gene_features: int = 9
+    tracks: tuple[str, ...] = ()
+    standardise: bool = False
+    use_sequence: bool = True
     embedding_dim: int = 64
     n_layers: int = 3
     n_heads: int = 4
@@ -49,8 +67,11 @@ class EPInformerConfig:
 
     def __post_init__(self) -> None:
         _check_channels(self)
-        if not 0 <= self.n_slot_features <= 3:
-            raise ValueError(f"n_slot_features is {self.n_slot_features}; EPInformer takes 0 to 3")
+        object.__setattr__(self, "tracks", tuple(self.tracks))  # JSON gives a list
+        if not 0 <= self.n_slot_features - len(self.tracks) <= 3:
+            raise ValueError(f"n_slot_features is {self.n_slot_features}; EPInformer takes 0 to 3, beside its tracks")
+        if not self.use_sequence and not self.n_slot_features:
+            raise ValueError("a model without sequence needs n_slot_features of at least 1")
         if self.embedding_dim % DilatedHead.channels or self.embedding_dim % self.n_heads:
             raise ValueError(
                 f"embedding_dim is {self.embedding_dim}; it must be a multiple of {DilatedHead.channels} "
@@ -97,12 +118,18 @@ class EPInformer(Model[EPInformerConfig]):
     def __init__(self, config: EPInformerConfig | None = None) -> None:
         super().__init__(config or EPInformerConfig())
         config, dim = self.config, self.config.embedding_dim
-        self.one_hot = OneHot(config.n_value)
-        self.encoder = SequenceEncoder(config.tower_channels, batchnorm=config.tower_batchnorm)
-        positions = config.window // SequenceEncoder.stride
-        self.head = DilatedHead(config.tower_channels[-1], positions, dim, batchnorm=config.head_batchnorm)
+        if config.use_sequence:
+            self.one_hot = OneHot(config.n_value)
+            self.encoder = SequenceEncoder(config.tower_channels, batchnorm=config.tower_batchnorm)
+            positions = config.window // SequenceEncoder.stride
+            self.head = DilatedHead(config.tower_channels[-1], positions, dim, batchnorm=config.head_batchnorm)
+        if config.standardise:
+            self.slot_scale = Standardise(config.n_slot_features)
+            self.promoter_scale = Standardise(config.n_slot_features)
+            self.gene_scale = Standardise(config.n_gene_features)
+        size = config.n_slot_features + dim * config.use_sequence
         self.fusion = (
-            nn.Sequential(nn.Linear(dim + config.n_slot_features, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
+            nn.Sequential(nn.Linear(size, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
             if config.n_slot_features
             else None
         )
@@ -139,35 +166,45 @@ class EPInformer(Model[EPInformerConfig]):
         embeddings = self.embed(codes.reshape(n * slots, window)).view(n, slots, -1)
         return self.interact(embeddings, slot_features, gene_features, padding)
 
-    def embed(self, codes: Tensor) -> Tensor:
-        """Embedding ``(n, embedding_dim)`` of each sequence ``(n, window)``."""
-        return self.head(self.encoder(self.one_hot(codes)))
+    def embed(self, codes: Tensor, multiplicity: Tensor | None = None) -> Tensor:
+        """Embedding ``(n, embedding_dim)`` of each sequence ``(n, window)``.
 
-    def fuse(self, embeddings: Tensor, slot_features: Tensor | None) -> Tensor:
-        """Join the features of slots with their embeddings."""
+        In training, a sequence counts ``multiplicity`` times ``(n,)`` in batch normalisation; ``None``: once.
+        """
+        encoded = self.encoder.from_codes(codes, self.one_hot, multiplicity)
+        return self.head(encoded, multiplicity)
+
+    def fuse(self, embeddings: Tensor | None, slot_features: Tensor | None) -> Tensor:
+        """Join the features of slots with their embeddings (``None``: a model without sequence)."""
         expected = self.config.n_slot_features
         found = 0 if slot_features is None else slot_features.shape[-1]
         if found != expected:
             raise ValueError(f"slot_features hold {found} features; this model takes {expected}")
-        if self.fusion is None:
-            return embeddings
-        return self.fusion(torch.cat([embeddings, slot_features], dim=-1))  # type: ignore[list-item]
+        if slot_features is not None and self.config.standardise:
+            promoter, others = slot_features[..., :1, :], slot_features[..., 1:, :]
+            slot_features = torch.cat([self.promoter_scale(promoter), self.slot_scale(others)], dim=-2)
+        parts = [part for part in (embeddings, slot_features) if part is not None]
+        joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        return joined if self.fusion is None else self.fusion(joined)
 
     def interact(
         self,
-        embeddings: Tensor,
+        embeddings: Tensor | None,
         slot_features: Tensor | None = None,
         gene_features: Tensor | None = None,
         padding: Tensor | None = None,
     ) -> ExpressionOutput:
-        """Predict from embeddings ``(n, slots, embedding_dim)``; the rest as in :meth:`forward`."""
+        """Predict from embeddings ``(n, slots, embedding_dim)``, the rest as in :meth:`forward`.
+
+        A model without sequence takes ``None`` for them.
+        """
         expected = self.config.n_gene_features
         found = 0 if gene_features is None else gene_features.shape[-1]
         if found != expected:
             raise ValueError(f"gene_features hold {found} features; this model takes {expected}")
-        if padding is None:
-            padding = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
         states = self.fuse(embeddings, slot_features)
+        if padding is None:
+            padding = torch.zeros(states.shape[:2], dtype=torch.bool, device=states.device)
         attention, promoter = [], []
         for number, layer in enumerate(self.layers, start=1):
             states, weights = layer(states, padding, promoter_only=number == len(self.layers))
@@ -175,7 +212,8 @@ class EPInformer(Model[EPInformerConfig]):
             promoter.append(states[:, 0])
         last = promoter[-1]
         if gene_features is not None:
-            last = torch.cat([last, gene_features], dim=-1)
+            own = self.gene_scale(gene_features) if self.config.standardise else gene_features
+            last = torch.cat([last, own], dim=-1)
         expression = self.predictor(last).squeeze(-1)
         return ExpressionOutput(expression, torch.stack(attention), torch.stack(promoter))
 
@@ -240,13 +278,13 @@ class EPInformerSeq(Model[EPInformerSeqConfig]):
         size = config.tower_channels[-1] * (config.window // SequenceEncoder.stride)
         layers: list[nn.Module] = []
         for width in (config.hidden, config.hidden) if config.hidden else ():
-            layers += [nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(config.dropout)]
+            layers += [nn.Linear(size, width), BatchNorm(width), nn.ReLU(), nn.Dropout(config.dropout)]
             size = width
         self.head = nn.Sequential(*layers, nn.Linear(size, 1))
 
     def forward(self, codes: Tensor) -> Tensor:
         """Activity ``(n,)`` of sequences ``(n, window)`` given as codes."""
-        return self.activity(self.encoder(self.one_hot(codes)))
+        return self.activity(self.encoder.from_codes(codes, self.one_hot))
 
     def activity(self, encoded: Tensor) -> Tensor:
         """Activity ``(n,)`` from the encoder's output ``(n, 128, window // 16)``."""

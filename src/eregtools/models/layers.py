@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from eregtools.batches.encode import N_CODES, UNKNOWN
+from eregtools.models.normalisation import BatchNorm
+from eregtools.models.stem import convolve_kmers
 
 
 def base_vectors(n_value: float) -> Tensor:
@@ -44,14 +47,22 @@ class ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, batchnorm: bool) -> None:
         super().__init__()
         self.conv = nn.Conv1d(in_channels, out_channels, 3, padding=1)
-        self.norm = nn.BatchNorm1d(out_channels) if batchnorm else nn.Identity()
+        self.norm = BatchNorm(out_channels) if batchnorm else nn.Identity()
         self.activation = nn.ELU()
         self.pool = nn.MaxPool1d(2)
         self.pointwise = nn.Conv1d(out_channels, out_channels, 1)
         self.pointwise_activation = nn.ELU()
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(self.activation(self.norm(self.conv(x))))
+    def forward(self, x: Tensor, multiplicity: Tensor | None = None) -> Tensor:
+        """Channels of half the length; ``multiplicity`` as in :class:`BatchNorm`."""
+        return self.after_convolution(self.conv(x), multiplicity)
+
+    def after_convolution(self, x: Tensor, multiplicity: Tensor | None = None) -> Tensor:
+        """All of the block but its first convolution."""
+        if self.training and isinstance(self.norm, BatchNorm):
+            x = self.norm.pooled(x, multiplicity)
+        else:
+            x = self.pool(self.activation(self.norm(x)))
         return x + self.pointwise_activation(self.pointwise(x))
 
 
@@ -83,6 +94,22 @@ class SequenceEncoder(nn.Module):
             x = block(x)
         return x
 
+    def from_codes(self, codes: Tensor, one_hot: OneHot, multiplicity: Tensor | None = None) -> Tensor:
+        """Run the tower on codes ``(n, length)``, each row counted ``multiplicity`` times in batch normalisation.
+
+        On a CPU, in training, stem and first convolution are computed once for each distinct window of eight bases
+        and gathered: the same numbers and gradients for a fraction of the arithmetic.
+        """
+        first = cast("ConvBlock", self.blocks[0])
+        if self.training and codes.device.type == "cpu":
+            x = first.after_convolution(convolve_kmers(codes, one_hot.table, self.stem, first.conv), multiplicity)
+        else:
+            x = self.stem_activation(self.stem(self.stem_padding(one_hot(codes))))
+            x = first(x, multiplicity)
+        for block in self.blocks[1:]:
+            x = block(x, multiplicity)
+        return x
+
 
 class DilatedHead(nn.Module):
     """From the tower's output over a window to one embedding: ``(n, in_channels, positions)`` to ``(n, dim)``.
@@ -108,11 +135,37 @@ class DilatedHead(nn.Module):
 
     @staticmethod
     def _unit(conv: nn.Conv1d, batchnorm: bool) -> list[nn.Module]:
-        norm = nn.BatchNorm1d(conv.out_channels) if batchnorm else nn.Identity()
+        norm = BatchNorm(conv.out_channels) if batchnorm else nn.Identity()
         return [conv, norm, nn.ELU()]
 
+    def forward(self, x: Tensor, multiplicity: Tensor | None = None) -> Tensor:
+        """Embeddings; ``multiplicity`` as in :class:`BatchNorm`."""
+        for layer in self.convolutions:
+            x = layer(x, multiplicity) if isinstance(layer, BatchNorm) else layer(x)
+        return self.activation(self.positions(x)).flatten(1)
+
+
+class Standardise(nn.Module):
+    """Features less their mean, over their standard deviation; both from the training data."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n))
+        self.register_buffer("sd", torch.ones(n))
+
+    def fit(self, values: Tensor) -> None:
+        """Take mean and standard deviation of features ``(rows, n)``; one that does not vary keeps its scale."""
+        values = values.double()
+        if len(values):
+            sd = values.std(dim=0, correction=0)
+            self.mean.copy_(values.mean(dim=0))
+            self.sd.copy_(torch.where(sd > 0, sd, 1.0))
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.positions(self.convolutions(x))).flatten(1)
+        return (x - self.mean) / self.sd
 
 
 class Product(nn.Module):

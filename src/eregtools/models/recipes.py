@@ -6,7 +6,7 @@ and with each result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -38,16 +38,18 @@ class Feature:
     ----------
     name
         ``distance`` (``links.var``), ``contact`` (``links.layers``), ``activity`` (``enhancers.layers``),
-        ``promoter_activity`` (``genes.layers``), or a column of ``genes.varm["mrna_features"]``.
+        ``promoter_activity`` (``genes.layers``), a column of ``genes.varm["mrna_features"]``, or a track: a layer
+        that both ``enhancers`` and ``genes`` have.
     transform
         Name in :data:`TRANSFORMS`.
     promoter
-        Value in the promoter's slot; ``None``: log(1 + promoter activity).
+        In the promoter's slot: this number, or the promoter's own value (for activity, the promoter activity) under
+        the transform of this name.
     """
 
     name: str
     transform: str = "raw"
-    promoter: float | None = 0.0
+    promoter: float | str = 0.0
 
     def apply(self, values: ArrayLike) -> NDArray[np.float32]:
         """Transform values of this feature; what has no logarithm becomes NaN or infinite."""
@@ -82,6 +84,45 @@ class Recipe:
         return asdict(self)
 
 
+_PSEUDOCOUNTS: Final[Mapping[str, float]] = {"log10(1+x)": 1.0, "zscore(log10(x+0.1))": 0.1}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The scale of a model's output: the transform of expression that it was trained to predict.
+
+    Attributes
+    ----------
+    name
+        Name of the transform, as :func:`eregtools.pp.add_expression` takes and stores it.
+    mean, sd
+        Of the logarithms, where the transform is a z-score.
+    """
+
+    name: str
+    mean: float = 0.0
+    sd: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in _PSEUDOCOUNTS:
+            raise ValueError(f"no way back is known from {self.name!r}; it is from {' and '.join(_PSEUDOCOUNTS)}")
+
+    @property
+    def pseudocount(self) -> float:
+        """What was added to expression before the logarithm."""
+        return _PSEUDOCOUNTS[self.name]
+
+    def linear(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Expression (counts for CAGE, RPKM for RNA) of values on the scale of the target.
+
+        Examples
+        --------
+        >>> Target("log10(1+x)").linear([0.0, 2.0])
+        array([ 0., 99.])
+        """
+        return 10.0 ** (np.asarray(values, dtype=np.float64) * self.sd + self.mean) - self.pseudocount
+
+
 _DISTANCE, _ACTIVITY, _CONTACT = Var.distance, Layer.activity, Layer.contact
 
 
@@ -105,7 +146,7 @@ def _legacy(n_slot: int, n_gene: int) -> Recipe:
 def _v2(n_slot: int, n_gene: int) -> Recipe:
     slot = (
         Feature(_DISTANCE, "|x|", promoter=1.0),
-        Feature(_ACTIVITY, promoter=None if n_gene > len(MRNA_FEATURES) else 1.0),
+        Feature(_ACTIVITY, promoter="log(1 + x)" if n_gene > len(MRNA_FEATURES) else 1.0),
         Feature(_CONTACT, promoter=1.0),
     )
     return Recipe("v2", 0.0, slot[:n_slot], _gene_features(n_gene, promoter="log(1 + x)"))
@@ -120,12 +161,14 @@ def _crispri_legacy(n_slot: int, n_gene: int) -> Recipe:
     return Recipe("crispri-legacy", 0.25, slot, genes, max_enhancers=None)
 
 
-def _log(n_slot: int, n_gene: int) -> Recipe:
+def _log(n_slot: int, n_gene: int, tracks: Sequence[str] = ()) -> Recipe:
     distance = Feature(_DISTANCE, "log10(1 + |x| / 1000)")
     contact = Feature(_CONTACT, "log10(0.0001 + x)")
-    activity = Feature(_ACTIVITY, "log10(0.1 + x)")
-    slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot]
-    return Recipe("log", 0.25, slot, _gene_features(n_gene, density="log10(0.1 + x)", promoter="log10(0.1 + x)"))
+    activity = Feature(_ACTIVITY, "log10(0.1 + x)", promoter="log10(0.1 + x)" if tracks else 0.0)
+    slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot - len(tracks)]
+    genes = _gene_features(n_gene - len(tracks), density="log10(0.1 + x)", promoter="log10(0.1 + x)")
+    more = tuple(Feature(name, "log(1 + x)", promoter="log(1 + x)") for name in tracks)
+    return Recipe("log", 0.25, slot + more, genes + tuple(Feature(name, "log(1 + x)") for name in tracks))
 
 
 def _promoter_only(n_slot: int, n_gene: int) -> Recipe:
@@ -141,7 +184,7 @@ RECIPES: Final[Mapping[str, Callable[[int, int], Recipe]]] = {
 }
 
 
-def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int) -> Recipe:
+def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int, tracks: Sequence[str] = ()) -> Recipe:
     """Recipe of that name for a model with so many features.
 
     Parameters
@@ -154,9 +197,11 @@ def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int) -> Reci
         weights, deviations included (contact in 0..100). ``"log"``: ours, every feature on a logarithmic
         scale, for models that are trained anew. ``"promoter"``: the same without enhancers.
     n_slot_features
-        Features of a slot, 0 to 3.
+        Features of a slot, 0 to 3, and the tracks.
     n_gene_features
-        Features of a gene, 0, 8 or 9.
+        Features of a gene, 0, 8 or 9, and the tracks.
+    tracks
+        Layers that enhancers and genes both have, given to slots and genes as log(1 + x); with ``"log"`` only.
 
     Examples
     --------
@@ -166,4 +211,10 @@ def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int) -> Reci
     """
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    if tracks and name != "log":
+        raise ValueError(f"recipe {name!r} takes no tracks ({', '.join(tracks)}); recipe 'log' does")
+    if not 0 <= n_slot_features - len(tracks) <= 3:
+        raise ValueError(f"n_slot_features is {n_slot_features}; a recipe has 0 to 3, and {len(tracks)} tracks")
+    if tracks:
+        return _log(n_slot_features, n_gene_features, tracks)
     return RECIPES[name](n_slot_features, n_gene_features)

@@ -1,84 +1,236 @@
-"""Fit a network: early stopping on the validation loss, the best epoch's weights kept."""
+"""Fit a network stage by stage: the best epoch's weights kept, checkpoints to resume from, several devices."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Literal
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from eregtools._logging import logger
-from eregtools.train.callbacks import EpochBar
+from eregtools.train.callbacks import BestEpoch, EpochBar, EpochLog, StepSeed, numbered
 from eregtools.train.datamodule import TrainingData
 from eregtools.train.modules import Regression
 
 LOG_FOLDER = "log"
+LOG_FILE = "metrics.csv"
+CHECKPOINT_FOLDER = "checkpoints"
+Precision = Literal["32", "bf16", "64"]
+_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """On what a training runs.
+
+    Attributes
+    ----------
+    device
+        Kind of device, and its number where there is one.
+    devices, nodes
+        Devices of a node, and nodes; more than one: data-parallel.
+    precision
+        ``"32"``, ``"bf16"`` (mixed) or ``"64"``; ``None``: bfloat16 on GPUs that have it, otherwise 32.
+    """
+
+    device: torch.device
+    devices: int = 1
+    nodes: int = 1
+    precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.precision is not None and self.precision not in _PRECISION:
+            raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(_PRECISION)}, or None")
+
+    def trainer(self, **arguments: Any) -> lightning.Trainer:
+        """Trainer for this engine."""
+        kind, several = self.device.type, self.devices * self.nodes > 1
+        precision = self.precision
+        if precision is None:
+            precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "32"
+        one = [self.device.index] if kind == "cuda" and self.device.index is not None else 1
+        return lightning.Trainer(
+            accelerator={"cuda": "gpu"}.get(kind, kind),
+            devices=self.devices if several else one,
+            num_nodes=self.nodes,
+            strategy="ddp" if several else "auto",
+            precision=_PRECISION[precision],
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            **arguments,
+        )
 
 
 def fit(
-    module: Regression, data: TrainingData, *, device: torch.device, seed: int, folder: Path | None = None
-) -> dict[str, float | int]:
+    module: Regression, data: TrainingData, *, engine: Engine, seed: int, folder: Path | None = None
+) -> dict[str, Any]:
     """Train a module's network in place and leave it with the weights of its best epoch.
+
+    With a folder, each stage leaves a checkpoint after every epoch (``checkpoints/``) and its log (``log/``); where
+    the checkpoints of the same training are already there, it goes on from them and ends with the same weights.
 
     Parameters
     ----------
     module
         Network, loss and optimiser.
     data
-        Training and validation rows.
-    device
-        Where to train.
+        Training and validation batches.
+    engine
+        On what to train.
     seed
         Seed of dropout; the caller's random state is left as it was.
     folder
-        Where the CSV log goes; ``None``: no log is kept.
+        Where checkpoints and log go; ``None``: nowhere.
 
     Returns
     -------
-    Epochs run, the best epoch, and its validation loss and r.
+    Of the last stage: epochs run, the best epoch, and its validation loss and r. ``stage_metrics`` has them for each,
+    ``history`` the columns of the log.
 
     Raises
     ------
     ValueError
         No epoch has a finite validation loss.
+    MemoryError
+        A batch does not fit the memory.
     """
-    how = module.optimisation
-    with tempfile.TemporaryDirectory() as scratch, _quiet(), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        best = ModelCheckpoint(scratch, monitor="val_loss", save_top_k=1, save_weights_only=True)
-        callbacks = [best, EarlyStopping("val_loss", patience=how.patience), EpochBar("Training")]
-        trainer = lightning.Trainer(
-            accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            devices=[device.index] if device.type == "cuda" and device.index is not None else 1,
-            max_epochs=how.max_epochs,
-            logger=CSVLogger(folder, name="", version=LOG_FOLDER) if folder else False,
-            callbacks=callbacks,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            reload_dataloaders_every_n_epochs=1,
+    stages: list[dict[str, Any]] = []
+    log: list[dict[str, float]] = []
+    with _quiet(), torch.random.fork_rng(), _deterministic(engine.device):
+        for number, stage in enumerate(module.regime.stages, start=1):
+            module.stage, module.history = stage, []
+            best = _fit_stage(module, data, engine, seed + number - 1, _Place(folder, number, log))
+            log += numbered(module.history, number)
+            of_best = {key: module.history[best.epoch][key] for key in ("train_loss", "val_loss", "val_mse", "val_r")}
+            stages.append({"epochs": len(module.history), "best_epoch": best.epoch + 1, **of_best})
+    module.network.cpu().float().eval().requires_grad_(True)
+    last = stages[-1]
+    logger.info("best of %d epochs is %d: validation r %.3f", last["epochs"], last["best_epoch"], last["val_r"])
+    columns = {name: [row[name] for row in log] for name in log[0]}
+    return last | ({"stage_metrics": stages} if len(stages) > 1 else {}) | {"history": columns}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a stage keeps its files."""
+
+    folder: Path | None
+    number: int
+    log: list[dict[str, float]]
+    """Rows of the stages before."""
+
+    def checkpoint(self, finished: bool = False) -> Path:
+        """Checkpoint after the last epoch, or what is left of a finished stage."""
+        return (self.folder or Path()) / CHECKPOINT_FOLDER / f"stage{self.number}{'.finished' * finished}.ckpt"
+
+    def read(self, finished: bool = False) -> dict[str, Any] | None:
+        path = self.checkpoint(finished)
+        if self.folder is None or not path.is_file():
+            return None
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return found
+
+
+def _fit_stage(module: Regression, data: TrainingData, engine: Engine, seed: int, place: _Place) -> BestEpoch:
+    best = BestEpoch(module.regime.monitor, module.regime.patience)
+    done = place.read(finished=True)
+    if done:
+        best.load_state_dict(done["best"])
+        module.history = done["history"]
+    else:
+        _run(module, data, engine, seed, place, best)
+    if best.epoch < 0:
+        raise ValueError(
+            "training diverged: no epoch has a finite validation loss; lower learning_rate "
+            f"({module.stage.learning_rate:g})"
         )
-        trainer.fit(module, data)
-        loss = best.best_model_score
-        if loss is None or not torch.isfinite(loss):
-            raise ValueError(
-                f"training diverged: no epoch has a finite validation loss; lower learning_rate ({how.learning_rate})"
-            )
-        stored = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(stored["state_dict"])
-        epoch = int(stored["epoch"])
-    module.network.cpu().eval().requires_grad_(True)
-    r = module.valid_r[epoch]
-    logger.info("best of %d epochs is %d: validation r %.3f", trainer.current_epoch, epoch + 1, r)
-    return {"epochs": trainer.current_epoch, "best_epoch": epoch + 1, "val_loss": float(loss), "val_r": r}
+    module.network.load_state_dict(best.weights)
+    if place.folder and not done and is_first_process():
+        path = place.checkpoint(finished=True)
+        part = path.with_suffix(".part")
+        torch.save({"best": best.state_dict(), "history": module.history}, part)
+        part.replace(path)
+        place.checkpoint().unlink(missing_ok=True)
+    return best
+
+
+def _run(module: Regression, data: TrainingData, engine: Engine, seed: int, place: _Place, best: BestEpoch) -> None:
+    """Run the optimiser, from the stage's last checkpoint where there is one."""
+    last = place.checkpoint()
+    state = place.read()
+    if state:
+        best.load_state_dict(state["callbacks"][best.state_key])
+        module.history = state["history"]
+        logger.info("going on after epoch %d of stage %d", best.last_epoch + 1, place.number)
+        if best.exhausted:
+            return
+    callbacks: list[lightning.Callback] = [StepSeed(seed), best, EpochBar("Training")]
+    if place.folder:
+        callbacks.append(EpochLog(place.folder / LOG_FOLDER / LOG_FILE, place.number, place.log))
+        callbacks.append(
+            ModelCheckpoint(last.parent, filename=last.stem, save_on_train_epoch_end=True, enable_version_counter=False)
+        )
+    trainer = engine.trainer(
+        max_epochs=module.stage.max_epochs,
+        gradient_clip_val=module.regime.gradient_clip,
+        logger=_tensorboard(place),
+        callbacks=callbacks,
+        enable_checkpointing=place.folder is not None,
+        default_root_dir=place.folder,
+    )
+    try:
+        trainer.fit(module, data, ckpt_path=last if state else None)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"out of memory at batch_size={module.regime.batch_size}; lower batch_size, or spread it over more devices"
+        ) from error
+
+
+def _tensorboard(place: _Place) -> Any:
+    if place.folder is None or not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        return False
+    return TensorBoardLogger(place.folder, name=LOG_FOLDER, version=f"tensorboard-stage{place.number}")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "out of memory" in text
+
+
+def is_first_process() -> bool:
+    """Whether this process writes what all processes of a distributed training have in common."""
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """On a CPU, sum in a fixed order, so that a training can be repeated bit by bit."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager
@@ -94,6 +246,7 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+            warnings.filterwarnings("ignore", message=".*not been set for this class.*")
             yield
     finally:
         for log, level in zip(loggers, levels, strict=True):

@@ -2,66 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from eregtools.models.epinformer import EPInformer, EPInformerSeq
+from eregtools.train.regimes import Regime, Stage
 
-
-@dataclass(frozen=True)
-class Optimisation:
-    """How a network is trained.
-
-    Attributes
-    ----------
-    learning_rate, weight_decay, betas
-        AdamW.
-    max_epochs
-        Most passes over the training rows.
-    patience
-        Epochs without a better validation loss after which training ends.
-    batch_size
-        Genes or windows in a step.
-    """
-
-    learning_rate: float = 5e-4
-    weight_decay: float = 1e-6
-    betas: tuple[float, float] = (0.9, 0.999)
-    max_epochs: int = 100
-    patience: int = 6
-    batch_size: int = 16
-
-    def __post_init__(self) -> None:
-        for name, least in (("max_epochs", 1), ("patience", 1), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected at least {least}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected a positive number")
+_LOSSES = {"smooth_l1": nn.functional.smooth_l1_loss, "mse": nn.functional.mse_loss}
+_WARM_UP = 0.1
 
 
 class Regression(lightning.LightningModule):
-    """A network trained on one number a row with the smooth L1 loss.
+    """A network trained on one number a row.
 
     Parameters
     ----------
     network
         What is trained.
-    optimisation
+    regime
         How.
+
+    Attributes
+    ----------
+    stage
+        Which of the regime's stages is run.
+    history
+        One dictionary an epoch: losses, validation mean squared error and r, learning rate.
     """
 
     network: nn.Module
 
-    def __init__(self, network: nn.Module, optimisation: Optimisation) -> None:
+    def __init__(self, network: nn.Module, regime: Regime) -> None:
         super().__init__()
         self.network = network
-        self.optimisation = optimisation
+        self.regime = regime
+        self.stage: Stage = regime.stages[0]
+        self.history: list[dict[str, float]] = []
+        self._loss = _LOSSES[regime.loss]
+        self._train: list[tuple[Tensor, int]] = []
         self._valid: list[tuple[Tensor, Tensor]] = []
-        self.valid_r: list[float] = []
 
     def predict(self, batch: dict[str, Tensor]) -> Tensor:
         """Prediction ``(n,)`` for a batch."""
@@ -69,33 +52,58 @@ class Regression(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         """Loss of a batch."""
-        loss = nn.functional.smooth_l1_loss(self.predict(batch), batch["target"])
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["target"]))
-        return loss
+        loss = self._loss(self.predict(batch), batch["target"])
+        self._train.append((loss.detach(), len(batch["target"])))
+        return loss * batch["share"]
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
         """Keep predictions of a batch for the epoch's metrics."""
-        self._valid.append((self.predict(batch), batch["target"]))
+        self._valid.append((self.predict(batch).float(), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log loss and Pearson's r over all validation rows."""
-        predicted, target = (torch.cat(values) for values in zip(*self._valid, strict=True))
+        """Log losses, mean squared error and Pearson's r over all validation rows."""
+        predicted, target = _all_rows([torch.stack([p.cpu(), t.cpu()]) for p, t in self._valid]).unbind()
+        losses = _all_rows([torch.tensor([[float(loss) * n], [n]], dtype=torch.float64) for loss, n in self._train])
         self._valid.clear()
-        self.log("val_loss", nn.functional.smooth_l1_loss(predicted, target), prog_bar=True)
+        self._train.clear()
         r = pearson(predicted, target)
-        self.valid_r.append(float(r))
-        self.log("val_r", r, prog_bar=True)
+        metrics = {
+            "train_loss": losses[0].sum() / losses[1].sum(),
+            "val_loss": self._loss(predicted, target),
+            "val_mse": nn.functional.mse_loss(predicted, target),
+            "val_r": r,
+            "val_minus_r2": -(r**2),
+        }
+        self.history.append({name: float(value) for name, value in metrics.items()})
+        self.log_dict({name: value.float() for name, value in metrics.items()})
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the history with the weights."""
+        checkpoint["history"] = self.history
+
+    def configure_optimizers(self) -> Any:
         """AdamW over the parameters that are not frozen."""
-        how = self.optimisation
+        how = self.regime
         parameters = [p for p in self.parameters() if p.requires_grad]
-        return torch.optim.AdamW(parameters, lr=how.learning_rate, weight_decay=how.weight_decay, betas=how.betas)
+        decaying = [p for p in parameters if how.decay == "all" or p.ndim > 1]
+        groups = [{"params": decaying}]
+        if others := [p for p in parameters if not (how.decay == "all" or p.ndim > 1)]:
+            groups.append({"params": others, "weight_decay": 0.0})  # type: ignore[dict-item]
+        optimiser = torch.optim.AdamW(
+            groups, lr=self.stage.learning_rate, weight_decay=how.weight_decay, betas=how.betas
+        )
+        if how.schedule == "constant":
+            return optimiser
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, total))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def describe(self) -> dict[str, Any]:
-        """Describe the training, to be stored with the weights."""
-        how = asdict(self.optimisation) | {"betas": list(self.optimisation.betas)}
-        return {"loss": "smooth L1", "optimiser": "AdamW", **how}
+
+def _cosine(step: int, total: int) -> float:
+    warm_up = max(1, round(_WARM_UP * total))
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
 
 
 class ActivityRegression(Regression):
@@ -111,14 +119,27 @@ class ActivityRegression(Regression):
 class ExpressionRegression(Regression):
     """Trains an :class:`EPInformer`; each distinct sequence of a batch is encoded once.
 
-    Batch normalisation sees the distinct sequences of the batch and no padded slot.
+    Parameters
+    ----------
+    freeze_encoder
+        Keep the tower, its running statistics included, as it is.
+    hidden_gene_features
+        Gene features that a stage without promoter signal sees as 0.
     """
 
     network: EPInformer
 
-    def __init__(self, network: EPInformer, optimisation: Optimisation, *, freeze_encoder: bool = False) -> None:
-        super().__init__(network, optimisation)
+    def __init__(
+        self,
+        network: EPInformer,
+        regime: Regime,
+        *,
+        freeze_encoder: bool = False,
+        hidden_gene_features: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(network, regime)
         self.freeze_encoder = freeze_encoder
+        self.hidden_gene_features = hidden_gene_features
         if freeze_encoder:
             network.encoder.requires_grad_(False)
 
@@ -128,18 +149,37 @@ class ExpressionRegression(Regression):
             self.network.encoder.eval()
 
     def predict(self, batch: dict[str, Tensor]) -> Tensor:
-        """Expression of the genes of a batch."""
-        states = self.network.embed(batch["codes"])[batch["slot"]]
+        """Expression of the rows of a batch."""
+        config, states = self.network.config, None
+        if config.use_sequence:
+            slot = batch["slot"]
+            embedded = self.network.embed(batch["codes"], batch["multiplicity"] if self.training else None)
+            # Not embedded[slot]: the gradient of index_select adds up in a fixed order.
+            states = embedded.index_select(0, slot.flatten()).view(*slot.shape, -1)
+        gene_features = batch["gene_features"]
+        if self.hidden_gene_features and not self.stage.promoter_signal:
+            gene_features = gene_features.clone()
+            gene_features[:, list(self.hidden_gene_features)] = 0
         return self.network.interact(
             states,
-            batch["slot_features"] if self.network.config.n_slot_features else None,
-            batch["gene_features"] if self.network.config.n_gene_features else None,
+            batch["slot_features"] if config.n_slot_features else None,
+            gene_features if config.n_gene_features else None,
             batch["padding"],
         ).expression
 
 
+def _all_rows(parts: list[Tensor]) -> Tensor:
+    """Columns of all processes' parts ``(k, n)``, side by side."""
+    own = torch.cat(parts, dim=1)
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return own
+    everyone: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, own)
+    return torch.cat(everyone, dim=1)
+
+
 def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's r of two vectors; 0 where one does not vary."""
-    a, b = a - a.mean(), b - b.mean()
+    a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
     scale = a.norm() * b.norm()
-    return (a * b).sum() / scale if scale > 0 else torch.zeros((), device=a.device)
+    return (a * b).sum() / scale if scale > 0 else torch.zeros((), dtype=torch.float64)
