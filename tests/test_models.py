@@ -142,7 +142,7 @@ def test_damaged_folder_is_refused(tmp_path):
     with pytest.raises(TypeError):
         broken.save(tmp_path / "m")
     assert er.models.load(tmp_path / "m").provenance == {}, "the old model is still whole"
-    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     for text in ("{", "[]", '{"model": "EPInformerSeq"}', '{"model": "EPInformerSeq", "config": {"colour": 1}}'):
         (tmp_path / "m" / "config.json").write_text(text)
         with pytest.raises(ValueError, match=r"cannot be read as a model|do not fit"):
@@ -270,7 +270,7 @@ class TestRecipes:
         v2 = er.models.get_recipe("v2", n_slot_features=3, n_gene_features=9)
         assert [f.name for f in v2.slot_features] == ["distance", "activity", "contact"]
         assert v2.n_value == 0
-        assert [f.promoter for f in v2.slot_features] == [1, None, 1]
+        assert [f.promoter for f in v2.slot_features] == [1, "log(1 + x)", 1]
         assert v2.gene_features[-1].apply([np.e - 1])[0] == pytest.approx(1)
         crispri = er.models.get_recipe("crispri-legacy", n_slot_features=3, n_gene_features=9)
         assert [f.promoter for f in crispri.slot_features] == [0, -1, -1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eregtools.models.card import model_card
 from eregtools.models.recipes import get_recipe
 from eregtools.models.zoo import list_models as list
 from eregtools.models.zoo import load, load_published
@@ -23,6 +24,7 @@ __all__ = [
     "list",
     "load",
     "load_published",
+    "model_card",
 ]
 
 

@@ -14,6 +14,7 @@ Config = TypeVar("Config")
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+CARD_FILE = "README.md"
 
 
 class Model(nn.Module, Generic[Config]):
@@ -35,28 +36,37 @@ class Model(nn.Module, Generic[Config]):
         self.provenance: dict[str, Any] = {}
 
     def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into a folder.
+        """Write ``model.safetensors``, ``config.json`` and the model card ``README.md`` into a folder.
 
-        Each file is written under a temporary name and renamed, so that a failure leaves the old ones.
+        ``config.json`` holds the configuration, the provenance, the recipe's features, a fingerprint of the weights
+        and the version of eregtools. Each file is written under a temporary name, and they are renamed when all are
+        there, so that a failure leaves the old ones. The folder can be uploaded to the Hugging Face Hub as it is.
         """
         from importlib.metadata import version
 
         from safetensors.torch import save_file
 
+        from eregtools.models.card import model_card, recipe_of
+
+        recipe = recipe_of(self)
         about = {
             "model": type(self).__name__,
             "config": asdict(self.config),  # type: ignore[call-overload]
             "provenance": self.provenance,
+            "recipe": recipe and recipe.as_dict(),
+            "fingerprint": self.fingerprint(),
             "eregtools_version": version("eregtools"),
         }
-        text = json.dumps(about, indent=2) + "\n"
+        text = json.dumps(about, indent=2, default=_records) + "\n"
+        card = model_card(self)
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = {name: folder / f".{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE)}
+        temporary = {name: folder / f".{name}.part" for name in (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)}
         try:
             save_file(weights, temporary[WEIGHTS_FILE])
             temporary[CONFIG_FILE].write_text(text)
+            temporary[CARD_FILE].write_text(card, encoding="utf-8")
             for name, path in temporary.items():
                 path.replace(folder / name)
         finally:
@@ -80,7 +90,7 @@ class Model(nn.Module, Generic[Config]):
         FileNotFoundError
             The folder lacks one of the two files.
         ValueError
-            The folder holds another model, or weights that do not fit the configuration.
+            The folder holds another model, or weights that do not fit the configuration or are not those it describes.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -98,6 +108,11 @@ class Model(nn.Module, Generic[Config]):
             raise ValueError(f"{folder} cannot be read as a model: {error}") from error
         except (TypeError, RuntimeError) as error:
             raise ValueError(f"weights and configuration in {folder} do not fit: {error}") from error
+        if about.get("fingerprint") not in (None, model.fingerprint()):
+            raise ValueError(
+                f"the weights in {folder} are not those that its {CONFIG_FILE} describes: the two files come from "
+                "different models, or one is damaged"
+            )
         model.provenance = about.get("provenance", {})
         return model.eval()
 
@@ -122,3 +137,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or not isinstance(about.get("config"), dict) or "model" not in about:
         raise ValueError(f"{path} cannot be read as a model: it does not name a model and its configuration")
     return about
+
+
+def _records(value: Any) -> Any:
+    """Rows of a table, for JSON."""
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame):
+        raise TypeError(f"provenance holds a {type(value).__name__}, which {CONFIG_FILE} cannot; make it a plain value")
+    table = value if isinstance(value.index, pd.RangeIndex) else value.reset_index()
+    return json.loads(table.to_json(orient="records", double_precision=15))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 
 from eregtools._settings import settings
+from eregtools.models.recipes import Target
 
 if TYPE_CHECKING:
     from eregtools.models.epinformer import EPInformer, EPInformerSeq
@@ -37,6 +38,8 @@ class Checkpoint:
         Where it is in its authors' repository.
     sha256, size
         Hash and bytes of the file.
+    target
+        Scale of the output of an expression model.
     """
 
     family: str
@@ -51,6 +54,7 @@ class Checkpoint:
     size: int
     source: str
     licence: str
+    target: Target | None = None
 
     @property
     def set_name(self) -> str:
@@ -65,7 +69,7 @@ class Checkpoint:
     @property
     def provenance(self) -> dict[str, Any]:
         """What is stored with the model and with its results."""
-        return {
+        about = {
             "name": self.name,
             "family": self.family,
             "biosample": self.biosample,
@@ -77,6 +81,7 @@ class Checkpoint:
             "source": f"{self.source}@{self.commit[:12]}",
             "licence": self.licence,
         }
+        return about if self.target is None else about | {"target": asdict(self.target)}
 
 
 @cache
@@ -103,6 +108,7 @@ def registry() -> tuple[Checkpoint, ...]:
                     file["bytes"],
                     content["source"],
                     content["licence"],
+                    Target(**entry["target"]) if "target" in entry else None,
                 )
             )
     return tuple(found)
@@ -137,8 +143,9 @@ def load(name: str | Path) -> EPInformer | EPInformerSeq:
     Parameters
     ----------
     name
-        Name of a published model (see :func:`list_models`), a folder written by ``model.save``, or a published
-        ``.pt`` file.
+        A folder written by ``model.save`` or a published ``.pt`` file; else the name of a published model (see
+        :func:`list_models`); else a repository of the Hugging Face Hub that holds what ``model.save`` wrote:
+        ``owner/name``, ``owner/name@revision``, or with a folder in it ``owner/name/fold3``.
 
     Returns
     -------
@@ -152,19 +159,71 @@ def load(name: str | Path) -> EPInformer | EPInformerSeq:
         The weights are not at hand; the message says where to put them.
     ValueError
         The file's hash is not the registered one, or the file is no such model.
+    ImportError
+        A repository needs huggingface_hub, which is not installed.
+    OSError
+        The Hugging Face Hub cannot be reached.
+
+    Notes
+    -----
+    A repository's models are kept in ``settings.cache_dir / "hub"``. Of a repository only safetensors and JSON are
+    read, never pickled weights. The environment's ``HF_ENDPOINT`` names another Hub.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> model = er.models.load("my_models/fold1")  # doctest: +SKIP
+    >>> model = er.models.load("EPInformer-PE-Activity/K562/CAGE/fold1")  # doctest: +SKIP
+    >>> model = er.models.load("owner/name/fold1")  # doctest: +SKIP
     """
-    if isinstance(name, str) and (found := find(name)):
+    found = locate(name)
+    if isinstance(found, tuple):
         if found[0].name != name:
-            folds = ", ".join(f"fold{c.fold}" for c in found)
-            raise KeyError(f"{name!r} is a set of fold models; name one of them: {name}/ + {folds}")
+            raise _is_a_set(name, (f"fold{c.fold}" for c in found))
         return load_published(fetch(found[0]))
+    if not found.is_dir():
+        return load_published(found)
+    if (folds := fold_folders(found)) and not (found / "config.json").exists():
+        raise _is_a_set(name, (folder.name for folder in folds.values()))
+    return _load_folder(found)
+
+
+def locate(name: str | Path) -> Path | tuple[Checkpoint, ...]:
+    """Find what a name stands for: a path that exists, published checkpoints, or the folder of a repository.
+
+    Raises
+    ------
+    KeyError
+        None of these.
+    """
     path = Path(name)
-    if path.is_dir():
-        return _load_folder(path)
-    if path.suffix in {".pt", ".pth", ".ckpt"} or path.is_file():
-        return load_published(path)
+    if path.exists():
+        return path
+    if isinstance(name, str) and (found := find(name)):
+        return found
+    if path.suffix in {".pt", ".pth", ".ckpt"}:
+        raise FileNotFoundError(f"no checkpoint at {path}, and it is no published model's name")
+    families = {c.family for c in registry()}
+    if isinstance(name, str) and name.split("/")[0] not in families:
+        from eregtools.models import hub
+
+        if (address := hub.address(name)) is not None:
+            return hub.fetch(address)
     sets = sorted({c.set_name for c in registry()})
-    raise KeyError(f"no model {str(name)!r}: neither a folder nor a file, nor one of {', '.join(sets)} + /fold…")
+    raise KeyError(
+        f"no model {str(name)!r}: neither a path that exists, nor one of {', '.join(sets)} + /fold…, nor the name of a "
+        "Hugging Face repository (owner/name)"
+    )
+
+
+def fold_folders(path: Path) -> dict[int, Path]:
+    """Folders of fold models (``fold1``, ``fold_2`` …) in a folder, by fold."""
+    folders = {f.name.removeprefix("fold").strip("_-"): f for f in sorted(path.glob("fold*")) if f.is_dir()}
+    return {int(number): folder for number, folder in folders.items() if number.isdigit()}
+
+
+def _is_a_set(name: str | Path, folds: Iterable[str]) -> KeyError:
+    return KeyError(f"{str(name)!r} is a set of fold models; name one of them: {name}/ + {', '.join(folds)}")
 
 
 def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
