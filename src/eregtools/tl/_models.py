@@ -70,8 +70,8 @@ def model_set(
     Parameters
     ----------
     model
-        ``None`` (published weights), a name in the zoo, a folder or file, a module, a list or {fold: model} of fold
-        models, or {sample: any of these}.
+        ``None`` (published weights), a folder or file, a name in the zoo, a Hugging Face repository, a module, a list
+        or {fold: model} of fold models, or {sample: any of these}.
     sample
         The row to predict.
     biosample
@@ -90,18 +90,18 @@ def model_set(
             raise KeyError(f"no model for biosample {sample!r}; model= has {', '.join(map(str, model))}")
         model = model[sample]
     if model is None:
-        model = _published(biosample, family, assay)
-    sources = _sources(model, expected)
+        sources = _from_zoo(zoo.find(_published(biosample, family, assay)), expected)
+    else:
+        sources = _sources(model, expected)
     schemes = {str(s) for source in sources.values() if (s := source.provenance.get("fold_scheme"))}
     if len(schemes) > 1:
         raise ValueError(f"fold models of different schemes cannot be used together: {', '.join(sorted(schemes))}")
-    biosamples, assays = (
-        {str(source.provenance[key]) for source in sources.values() if source.provenance.get(key)}
-        for key in ("biosample", "assay")
-    )
+    assays = {str(source.provenance["assay"]) for source in sources.values() if source.provenance.get("assay")}
+    trained_on = [names for source in sources.values() if (names := biosamples_of(source.provenance))]
+    biosamples = {name for names in trained_on for name in names}
     if assays - {assay}:
         raise ValueError(f"the weights predict {', '.join(sorted(assays))}, not {assay}; pass assay= or other weights")
-    foreign = bool(biosamples - {biosample})
+    foreign = any(biosample not in names for names in trained_on)
     if foreign and not allow_cross_cell:
         raise ValueError(
             f"the weights were trained on {', '.join(sorted(biosamples))}, not on {biosample!r}; say in "
@@ -111,6 +111,12 @@ def model_set(
     if not biosamples:
         logger.warning("%s: it is not known on what the weights were trained; the result is marked so", sample)
     return ModelSet(sources, schemes.pop() if schemes else None, foreign)
+
+
+def biosamples_of(provenance: Mapping[str, Any]) -> list[str]:
+    """Biosamples that weights were trained on; none where it is not known."""
+    known = provenance.get("biosample") or []
+    return [known] if isinstance(known, str) else [str(name) for name in known]
 
 
 def biosample_of(mdata: MuData, sample: str) -> str:
@@ -219,15 +225,18 @@ def record_result(mdata: MuData, key: str, rows: list[dict[str, Any]], samples: 
 def result_row(sample: str, fold: int, source: Source, models: ModelSet, recipe: str, leaky: bool) -> dict[str, Any]:
     """One row of :func:`record_result`; what is not known of the weights is recorded as unknown."""
     about = source.provenance
+    leakage = ("yes" if leaky else "no") if fold != NO_FOLD else "unknown"
+    if leakage == "no":
+        leakage = str(about.get("leakage", "no"))  # of the encoder that the weights began from
     return {
         "sample": sample,
         "fold": fold,
         "model": str(about.get("name", "unknown")),
         "sha256": str(about.get("sha256", "unknown")),
-        "trained_on": str(about.get("biosample", "unknown")),
+        "trained_on": ", ".join(biosamples_of(about)) or "unknown",
         "recipe": recipe,
         "cross_cell": ("yes" if models.foreign else "no") if about.get("biosample") else "unknown",
-        "leakage": ("yes" if leaky else "no") if fold != NO_FOLD else "unknown",
+        "leakage": leakage,
     }
 
 
@@ -254,8 +263,6 @@ def _is_fold(key: Any) -> bool:
 
 
 def _sources(model: Any, expected: type[Model[Any]]) -> dict[int, Source]:
-    if isinstance(model, str) and (found := zoo.find(model)):
-        return {c.fold: Source(cache(partial(_fetched, c, expected)), c.provenance, c.sha256) for c in found}
     if isinstance(model, Mapping) and not model:
         raise ValueError("model= is an empty dict")
     if isinstance(model, Mapping):
@@ -270,19 +277,18 @@ def _sources(model: Any, expected: type[Model[Any]]) -> dict[int, Source]:
                 f"a list of fold models must say their folds, each once (found {folds}); pass {{fold: model}} instead"
             )
         return {int(fold): source for fold, source in zip(folds, singles, strict=True)}  # type: ignore[arg-type]
-    if isinstance(model, str | Path) and (folders := _fold_folders(Path(model))):
-        return {fold: _single(folder, expected, fold) for fold, folder in folders.items()}
+    if isinstance(model, str | Path):
+        model = zoo.locate(model)
+        if isinstance(model, tuple):
+            return _from_zoo(model, expected)
+        if folders := zoo.fold_folders(model):
+            return {fold: _single(folder, expected, fold) for fold, folder in folders.items()}
     source = _single(model, expected)
     return {int(source.provenance.get("fold", NO_FOLD)): source}
 
 
-def _fold_folders(path: Path) -> dict[int, Path]:
-    if not path.is_dir():
-        return {}
-    folders = {f.name.removeprefix("fold"): f for f in path.glob("fold*") if f.is_dir()}
-    return {
-        int(number.strip("_-")): folder for number, folder in sorted(folders.items()) if number.strip("_-").isdigit()
-    }
+def _from_zoo(checkpoints: Iterable[zoo.Checkpoint], expected: type[Model[Any]]) -> dict[int, Source]:
+    return {c.fold: Source(cache(partial(_fetched, c, expected)), c.provenance, c.sha256) for c in checkpoints}
 
 
 def _single(model: Any, expected: type[Model[Any]], fold: int | None = None) -> Source:

@@ -11,8 +11,10 @@ import numpy as np
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger, progress_bar
 from eregtools._schema import check_layer_name, layer_to_fill, put_layer, require_modality, validate
+from eregtools._settings import settings as session
 from eregtools.batches.encode import PADDING, UNKNOWN
 from eregtools.batches.genes import GeneInputs, enhancer_codes, gene_inputs, promoter_codes
+from eregtools.batches.shuffle import dinucleotide_shuffle
 from eregtools.genome import Genome, get_genome
 from eregtools.tl._models import (
     NO_FOLD,
@@ -29,14 +31,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from eregtools.models.inference import GenePredictor, SlotEncoder
     from eregtools.models.recipes import Recipe
 
 _ELEMENTS_PER_CHUNK = 4096
 _WITH_CONTACT = "EPInformer-PE-Activity-HiC"
 _WITHOUT_CONTACT = "EPInformer-PE-Activity"
+
+SHUFFLED = "dinucleotide-shuffled sequence"
+"""Mark of a result that was predicted from shuffled sequence."""
 
 
 def predict_expression(
@@ -49,6 +56,8 @@ def predict_expression(
     sample: str | Iterable[str] | None = None,
     device: str | torch.device | None = None,
     batch_size: int | None = None,
+    shuffle: bool = False,
+    rng: int | None = None,
     key_added: str | None = None,
     allow_cross_cell: bool = False,
     allow_leakage: bool = False,
@@ -82,8 +91,14 @@ def predict_expression(
     batch_size
         Genes that go through attention together; ``None``: as many as fit a bounded memory. Of no consequence for
         the result.
+    shuffle
+        Predict from shuffled sequence: that of each promoter and enhancer is shuffled with its dinucleotides kept,
+        everything else stays. What the model predicts all the same, it does not read in the order of bases. The
+        result is marked.
+    rng
+        Seed of the shuffling; ``None``: ``settings.seed``.
     key_added
-        Layer to write; ``None``: ``f"{assay}_pred"``.
+        Layer to write; ``None``: ``f"{assay}_pred"``, and ``f"{assay}_shuffled_pred"`` for shuffled sequence.
     allow_cross_cell
         Use weights trained on another biosample; the result is marked.
     allow_leakage
@@ -95,7 +110,7 @@ def predict_expression(
     -------
     ``None``, or the new object. Sets the following fields:
 
-    ``mdata["genes"].layers[f"{assay}_pred"]``
+    ``mdata["genes"].layers[f"{assay}_pred"]`` (or ``f"{assay}_shuffled_pred"``)
         Prediction ``(n_samples, n_genes)``, float32, on the scale of the training target; NaN where none was made.
     ``mdata.uns["eregtools"]["results"]``
         Which weights made it, one row a biosample and fold.
@@ -121,29 +136,42 @@ def predict_expression(
     >>> er.tl.predict_expression(mdata, assay="CAGE", genome="hg38.fa")  # doctest: +SKIP
     """
     mdata = mdata.copy() if copy else mdata
-    key = key_added or Layer.expression_pred(assay)
+    key = key_added or (Layer.shuffled_pred(assay) if shuffle else Layer.expression_pred(assay))
     check_layer_name(key, "key_added")
     genes = require_genes(mdata)
     samples = pick_samples(mdata, sample)
-    values = layer_to_fill(genes, key, mdata.obs_names.get_indexer(samples))
-    rows = []
+    filled = mdata.obs_names.get_indexer(samples)
+    values = layer_to_fill(genes, key, filled)
     settings = RunSettings(assay, fold, genome, device, batch_size, allow_cross_cell, allow_leakage)
-    for run in run_epinformer(mdata, model, samples, settings, "Predicting expression"):
-        row = mdata.obs_names.get_loc(run.sample)
-        values[row, run.inputs.gene] = run.expression
-        rows.append(run.provenance)
-    for name in samples:
-        done = {r["fold"] for r in rows if r["sample"] == name}
-        logger.info(
-            "%s: %s of %d genes predicted with %d fold models",
-            name,
-            np.isfinite(values[mdata.obs_names.get_loc(name)]).sum(),
-            values.shape[1],
-            len(done),
-        )
+    if shuffle:
+        settings = replace(settings, shuffled=session.seed if rng is None else rng)
+    values[filled], rows = predicted_expression(mdata, model, samples, settings)
     record_result(mdata, f"{Modality.genes}:{key}", rows, samples)
     put_layer(mdata, Modality.genes, key, values)
     return mdata if copy else None
+
+
+def predicted_expression(
+    mdata: MuData, model: Any, samples: list[str], settings: RunSettings
+) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+    """Predictions ``(n_samples, n_genes)``, NaN where none was made, and which weights made them."""
+    values = np.full((len(samples), mdata[Modality.genes].n_vars), np.nan, dtype=np.float32)
+    rows = []
+    what = "Predicting expression" if settings.shuffled is None else "Predicting from shuffled sequence"
+    for run in run_epinformer(mdata, model, samples, settings, what):
+        values[samples.index(run.sample), run.inputs.gene] = run.expression
+        rows.append(run.provenance)
+    for name, predicted in zip(samples, np.isfinite(values).sum(axis=1), strict=True):
+        n_folds = len({row["fold"] for row in rows if row["sample"] == name})
+        logger.info(
+            "%s: %d of %d genes predicted%s with %d fold models",
+            name,
+            predicted,
+            values.shape[1],
+            "" if settings.shuffled is None else " from shuffled sequence",
+            n_folds,
+        )
+    return values, rows
 
 
 @dataclass(frozen=True)
@@ -158,6 +186,8 @@ class RunSettings:
     allow_cross_cell: bool
     allow_leakage: bool
     recipe: str | None = None
+    shuffled: int | None = None
+    """Seed with which sequence is shuffled; ``None``: sequence as it is."""
 
 
 @dataclass(frozen=True)
@@ -174,57 +204,104 @@ class Run:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """Genes of one biosample that one model is to predict."""
 
     sample: str
     inputs: GeneInputs
     recipe: Recipe
     window: int
+    """Length of the sequence that the model reads in bp; 0: it reads none."""
     provenance: dict[str, Any]
+
+
+Jobs = dict[Any, tuple[Source, list[Job]]]
+"""What is to be predicted, by the model that does it."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Genes of one biosample on one chromosome, their slots encoded, and what predicts them from these."""
+
+    job: Job
+    source: Source
+    encoder: SlotEncoder | None
+    """``None``: a model without sequence."""
+    predictor: GenePredictor
+    promoters: torch.Tensor
+    """Embedding of each gene's promoter ``(n_genes, dim)``; without sequence ``dim`` is 0."""
+    elements: torch.Tensor
+    """Embedding of each link's enhancer ``(n_links, dim)``."""
 
 
 def run_epinformer(
     mdata: MuData, model: Any, samples: list[str], settings: RunSettings, description: str
 ) -> Iterator[Run]:
     """Run EPInformer over the genes of each biosample, model by model and chromosome by chromosome."""
-    from eregtools.models.device import pick_device
-    from eregtools.models.inference import GenePredictor, SlotEncoder
+    jobs = epinformer_jobs(mdata, model, samples, settings)
+    genome = object_genome(mdata, settings.genome) if any(reads_sequence(group) for _, group in jobs.values()) else None
+    for part in encode_slots(mdata, genome, jobs, settings, description):
+        inputs = part.job.inputs
+        expression, attention = part.predictor(inputs, part.promoters, part.elements, batch_size=settings.batch_size)
+        yield Run(part.job.sample, inputs, expression, attention, part.job.provenance)
 
-    genome = object_genome(mdata, settings.genome)
+
+def reads_sequence(jobs: list[Job]) -> bool:
+    """Whether the model of these jobs reads sequence."""
+    return any(job.window for job in jobs)
+
+
+def encode_slots(
+    mdata: MuData, genome: Genome | None, jobs: Jobs, settings: RunSettings, description: str
+) -> Iterator[Encoded]:
+    """Encode each distinct sequence of the jobs once, model by model and chromosome by chromosome."""
+    import torch
+
+    from eregtools.models.device import pick_device
+    from eregtools.models.inference import GenePredictor
+    from eregtools.tl._embeddings import CachedSlotEncoder
+
     device = pick_device(settings.device)
-    jobs = _jobs(mdata, model, samples, settings)
     usable = _known_promoters(mdata, genome, jobs)
     total = sum(len(s) for _, group in jobs.values() for s in _distinct_slots(group))
     with progress_bar(total, description, "sequences") as bar:
         for source, group in jobs.values():
             network: Any = source.load()
+            if genome is None or not reads_sequence(group):
+                for job in group:
+                    nothing = torch.empty(0, device=device)
+                    n_genes, n_links = len(job.inputs.gene), len(job.inputs.link)
+                    predictor = GenePredictor(network, device)
+                    yield Encoded(job, source, None, predictor, nothing.expand(n_genes, 0), nothing.expand(n_links, 0))
+                continue
             _report_long(mdata, group, network.config.window)
-            encoder, predictor = SlotEncoder(network, device), GenePredictor(network, device)
+            encoder, predictor = CachedSlotEncoder(network, device), GenePredictor(network, device)
             encoder.tower.expect(_positions(mdata, group, network.config.window))
             for chromosome in _chromosomes(mdata, group):
                 local = [_on(mdata, job, chromosome, usable) for job in group]
                 genes, elements = _distinct_slots(local)
-                promoters = encoder(promoter_codes(mdata, genome, genes, encoder.window))
-                embedded = _embed_elements(mdata, genome, elements, encoder, bar)
+                codes = promoter_codes(mdata, genome, genes, encoder.window)
+                promoters = encoder(_as_set(codes, mdata[Modality.genes], genes, settings))
+                embedded = _embed_elements(mdata, genome, elements, encoder, settings, bar)
                 bar.update(len(genes))
                 for job in local:
-                    expression, attention = predictor(
-                        job.inputs,
+                    yield Encoded(
+                        job,
+                        source,
+                        encoder,
+                        predictor,
                         promoters[np.searchsorted(genes, job.inputs.gene)],
                         embedded[np.searchsorted(elements, job.inputs.element)],
-                        batch_size=settings.batch_size,
                     )
-                    yield Run(job.sample, job.inputs, expression, attention, job.provenance)
 
 
-def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) -> dict[Any, tuple[Source, list[_Job]]]:
+def epinformer_jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) -> Jobs:
     """Jobs by the model that does them; all arguments are checked before anything is computed."""
     from eregtools.models import get_recipe
     from eregtools.models.epinformer import EPInformer
 
     chromosomes = mdata[Modality.genes].var[Var.chromosome]
-    jobs: dict[Any, tuple[Source, list[_Job]]] = {}
+    jobs: Jobs = {}
     for sample in samples:
         biosample = biosample_of(mdata, sample)
         models: ModelSet = model_set(
@@ -251,6 +328,7 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                 name,
                 n_slot_features=network.config.n_slot_features,
                 n_gene_features=network.config.n_gene_features,
+                tracks=network.config.tracks,
             )
             if recipe.n_value != network.config.n_value:
                 raise ValueError(
@@ -262,12 +340,12 @@ def _jobs(mdata: MuData, model: Any, samples: list[str], settings: RunSettings) 
                 inputs[recipe] = gene_inputs(mdata, sample, recipe)
                 _report_incomplete(inputs[recipe], sample)
             rows = np.flatnonzero((chosen == fold) & inputs[recipe].complete())
-            job = _Job(
+            job = Job(
                 sample,
                 inputs[recipe].take(rows),
                 recipe,
-                network.config.window,
-                result_row(sample, int(fold), source, models, recipe.name, leaky),
+                network.config.window if network.config.use_sequence else 0,
+                result_row(sample, int(fold), source, models, marked_recipe(recipe.name, settings.shuffled), leaky),
             )
             jobs.setdefault((source.key, recipe), (source, []))[1].append(job)
     return jobs
@@ -317,17 +395,19 @@ def _report_incomplete(inputs: GeneInputs, sample: str) -> None:
         logger.warning("%s: %d genes lack a feature (NaN) and are not predicted", sample, lost)
 
 
-def _report_long(mdata: MuData, jobs: list[_Job], window: int) -> None:
+def _report_long(mdata: MuData, jobs: list[Job], window: int) -> None:
     table = mdata[Modality.enhancers].var.iloc[_distinct_slots(jobs)[1]]
     if long := int((table[Var.end] - table[Var.start] > window).sum()):
         logger.info("of %d elements over %d bp the centre %d bp are read", long, window, window)
 
 
-def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source, list[_Job]]]) -> NDArray[np.bool_]:
+def _known_promoters(mdata: MuData, genome: Genome | None, jobs: Jobs) -> NDArray[np.bool_]:
     """Genes whose promoter has at least one known base."""
     genes = mdata[Modality.genes].var
     usable = np.ones(len(genes), dtype=bool)
-    for window in {job.window for _, group in jobs.values() for job in group}:
+    if genome is None:
+        return usable
+    for window in {job.window for _, group in jobs.values() for job in group if job.window}:
         rows = np.arange(len(genes))
         for part in np.array_split(rows, max(1, len(rows) // _ELEMENTS_PER_CHUNK)):
             usable[part] &= (promoter_codes(mdata, genome, part, window) < UNKNOWN).any(axis=1)
@@ -340,12 +420,12 @@ def _known_promoters(mdata: MuData, genome: Genome, jobs: dict[Any, tuple[Source
     return usable
 
 
-def _distinct_slots(jobs: list[_Job]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distinct_slots(jobs: list[Job]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     genes = np.unique(np.concatenate([job.inputs.gene for job in jobs]))
     return genes, np.unique(np.concatenate([job.inputs.element for job in jobs]))
 
 
-def _positions(mdata: MuData, jobs: list[_Job], window: int) -> int:
+def _positions(mdata: MuData, jobs: list[Job], window: int) -> int:
     """Positions that encoding the jobs' distinct slots takes, about."""
     genes, elements = _distinct_slots(jobs)
     table = mdata[Modality.enhancers].var.iloc[elements]
@@ -353,18 +433,34 @@ def _positions(mdata: MuData, jobs: list[_Job], window: int) -> int:
     return len(genes) * window + int(np.minimum(width + 100, window).sum())
 
 
-def _chromosomes(mdata: MuData, jobs: list[_Job]) -> list[str]:
+def _chromosomes(mdata: MuData, jobs: list[Job]) -> list[str]:
     names = mdata[Modality.genes].var[Var.chromosome].astype(str)
     return list(names.iloc[_distinct_slots(jobs)[0]].unique())
 
 
-def _on(mdata: MuData, job: _Job, chromosome: str, usable: NDArray[np.bool_]) -> _Job:
+def _on(mdata: MuData, job: Job, chromosome: str, usable: NDArray[np.bool_]) -> Job:
     names = mdata[Modality.genes].var[Var.chromosome].to_numpy()
     here = (names[job.inputs.gene] == chromosome) & usable[job.inputs.gene]
     return replace(job, inputs=job.inputs.take(np.flatnonzero(here)))
 
 
-def _embed_elements(mdata: MuData, genome: Genome, rows: NDArray[np.int64], encoder: Any, bar: Any) -> torch.Tensor:
+def marked_recipe(recipe: str, shuffled: int | None) -> str:
+    """Recipe as it is recorded with a result, which says whether sequence was shuffled."""
+    return recipe if shuffled is None else f"{recipe}, {SHUFFLED} (seed {shuffled})"
+
+
+def _as_set(
+    codes: NDArray[np.uint8], elements: AnnData, rows: NDArray[np.int64], settings: RunSettings
+) -> NDArray[np.uint8]:
+    """Sequence of those elements as it is, or shuffled where the settings say so."""
+    if settings.shuffled is None:
+        return codes
+    return dinucleotide_shuffle(codes, elements.var_names[rows], settings.shuffled)
+
+
+def _embed_elements(
+    mdata: MuData, genome: Genome, rows: NDArray[np.int64], encoder: Any, settings: RunSettings, bar: Any
+) -> torch.Tensor:
     import torch
 
     out = torch.empty(len(rows), encoder.dim, device=encoder.device)
@@ -373,7 +469,7 @@ def _embed_elements(mdata: MuData, genome: Genome, rows: NDArray[np.int64], enco
         part = rows[begin : begin + _ELEMENTS_PER_CHUNK]
         codes = enhancer_codes(mdata, genome, part, encoder.window)
         unknown += int(((codes == UNKNOWN) | (codes == PADDING)).all(axis=1).sum())
-        out[begin : begin + len(part)] = encoder(codes)
+        out[begin : begin + len(part)] = encoder(_as_set(codes, mdata[Modality.enhancers], part, settings))
         bar.update(len(part))
     if unknown:
         logger.info("%d linked elements have no known base (all N); they are read as N", unknown)
