@@ -32,6 +32,7 @@ class Uns:
     totals: Final = "totals"
     activity: Final = "activity"
     mrna_features: Final = "mrna_features"
+    perturbations: Final = "perturbations"
 
 
 class Var:
@@ -52,6 +53,16 @@ class Var:
     fold: Final = "fold"
     input_index: Final = "input_index"
 
+    @staticmethod
+    def window_start(attributions: str) -> str:
+        """Column of the first position of the windows of attributions."""
+        return f"{attributions}_start"
+
+    @staticmethod
+    def residual(attributions: str) -> str:
+        """Column of how far attributions are from adding up to the difference of predictions."""
+        return f"{attributions}_residual"
+
 
 class Layer:
     """Layers with a fixed name."""
@@ -63,6 +74,20 @@ class Layer:
     contact: Final = "contact"
     attention: Final = "attention"
     abc: Final = "abc"
+    perturbation: Final = "perturbation"
+    attention_abc: Final = "attention_abc"
+    interaction: Final = "interaction"
+    crispr: Final = "crispr"
+
+    @staticmethod
+    def score(name: str) -> str:
+        """Layer of a simple number of links as a score of its own, higher = stronger."""
+        return f"{name}_score"
+
+    @staticmethod
+    def significant(effect: str) -> str:
+        """Layer of the links whose measured effect is significant (1) or is not (0)."""
+        return f"{effect}_significant"
 
     @staticmethod
     def replicate(assay: str, number: int) -> str:
@@ -84,6 +109,16 @@ class Layer:
         """Layer of the predicted expression of an assay."""
         return f"{assay}_pred"
 
+    @staticmethod
+    def shuffled_pred(assay: str) -> str:
+        """Layer of what a model predicts from shuffled sequence."""
+        return f"{assay}_shuffled_pred"
+
+    @staticmethod
+    def expression_baseline(assay: str, method: str = "trees") -> str:
+        """Layer of the expression of an assay as it is predicted without sequence."""
+        return f"{assay}_baseline" if method == "trees" else f"{assay}_baseline_{method}"
+
 
 class ElementClass:
     """Values of ``enhancers.var["class"]``."""
@@ -98,6 +133,19 @@ class Varm:
 
     mrna_features: Final = "mrna_features"
 
+    @staticmethod
+    def attributions(target: str, method: str) -> str:
+        """Attributions of what is predicted (an assay, or activity) to the bases of each element."""
+        return f"{target}_{method}"
+
+    @staticmethod
+    def hypothetical(attributions: str) -> str:
+        """Attributions of each base at each position, beside those of the bases that are there."""
+        return f"{attributions}_hypothetical"
+
+
+LINK_SCORES: Final = (Layer.attention_abc, Layer.attention, Layer.abc, Layer.interaction, Layer.contact)
+"""Layers of links that tell how strong each is, higher = stronger."""
 
 INTERVAL: Final = (Var.chromosome, Var.start, Var.end)
 """Columns of a genomic interval, in the order of PyRanges."""

@@ -39,6 +39,12 @@ class Settings:
         Seed of every random step that is not given its own ``rng``.
     progress
         Show a progress bar for long work.
+    embedding_cache
+        Megabytes of memory in which embeddings of sequences are kept, so that a further call with the same weights
+        does not encode them again; 0 keeps none. All of K562 (113,000 sequences) takes 60.
+    largest_result
+        Megabytes that one stored result may take, as attributions of many elements do; a larger one is refused
+        before it is computed.
 
     Examples
     --------
@@ -54,6 +60,8 @@ class Settings:
     n_jobs: int = 1
     seed: int = 0
     progress: bool = True
+    embedding_cache: int = 0
+    largest_result: int = 4_000
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = [f.name for f in fields(self)]

@@ -14,7 +14,7 @@ Four savings, all equal to the plain network up to float rounding:
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ _STEM_WIDTH = 8
 _STEM_LEFT = 3
 _N_KMERS = 4**_STEM_WIDTH
 _POSITIONS_PER_CHUNK = 40_000
-_SLOTS_PER_BATCH = 20_000
+_SLOTS_PER_BATCH = 4_000
+"""Slots that go through attention together: their states stay in a CPU's cache."""
 _TABLE_PAYS_FROM = 60_000
 """Positions from which filling the k-mer tables (about 0.1 CPU-s) costs less than it saves."""
 
@@ -318,7 +319,7 @@ class GenePredictor:
         elements
             Embedding of each link's enhancer ``(n_links, dim)``.
         batch_size
-            Genes computed together; ``None``: as many as keep a batch at 20,000 slots.
+            Genes computed together; ``None``: as many as keep a batch at 4,000 slots.
 
         Returns
         -------
@@ -329,30 +330,138 @@ class GenePredictor:
         expression = np.empty(len(counts), dtype=np.float32)
         attention = np.empty((self.model.config.n_layers, int(inputs.offsets[-1])), dtype=np.float32)
         for rows in _chunks(counts + 1, _SLOTS_PER_BATCH, batch_size):
-            n, slots = len(rows), int(counts[rows].max()) + 1
-            column = np.arange(slots - 1)
-            row, place = np.nonzero(column < counts[rows][:, None])
-            link = torch.from_numpy(inputs.offsets[rows][row] + place)
-            index = (torch.from_numpy(row), torch.from_numpy(place + 1))
-            states = torch.zeros(n, slots, promoters.shape[1], device=self.device)
-            states[:, 0] = promoters[torch.from_numpy(rows)]
-            states[index] = elements[link]
-            padding = torch.ones(n, slots, dtype=torch.bool)
-            padding[:, 0] = False
-            padding[index] = False
-            features = torch.zeros(n, slots, inputs.slot_features.shape[1])
-            features[:, 0] = torch.from_numpy(inputs.promoter_features[rows])
-            features[index] = torch.from_numpy(inputs.slot_features)[link]
-            gene_features = torch.from_numpy(inputs.gene_features[rows]).to(self.device)
-            out = self.model.interact(
-                states,
-                features.to(self.device) if features.shape[2] else None,
-                gene_features if gene_features.shape[1] else None,
-                padding.to(self.device),
-            )
+            batch = self._batch(inputs, rows, promoters, elements)
+            out = self.model.interact(batch.embeddings, batch.slot_features, batch.gene_features, batch.padding)
             expression[rows] = out.expression.cpu().numpy()
-            attention[:, link.numpy()] = out.attention.cpu()[(slice(None), *index)].numpy()
+            attention[:, batch.link.numpy()] = out.attention.cpu()[:, batch.row, batch.slot].numpy()
         return expression, attention
+
+    @torch.inference_mode()
+    @full_precision()
+    def knock_outs(
+        self,
+        inputs: GeneInputs,
+        promoters: Tensor,
+        elements: Tensor,
+        number: NDArray[np.int64],
+        link: NDArray[np.int64],
+        *,
+        silenced: NDArray[np.float32] | None = None,
+        batch_size: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Predict genes that lack some of their enhancers.
+
+        An enhancer sees the promoter and itself, so the others' states after the first layer are those of the whole
+        gene: they are computed once for all knock-outs of a gene, and each knock-out only goes on from there.
+
+        Parameters
+        ----------
+        inputs, promoters, elements
+            As in :meth:`__call__`.
+        number, link
+            Knock-out ``0 … k - 1`` and a link that it takes away, one row a link of a knock-out; all links of a
+            knock-out are of one gene.
+        silenced
+            Slot features ``(n_links, n_slot_features)`` that the enhancers of a knock-out get; ``None``: they are
+            taken out of the gene.
+        batch_size
+            Knock-outs computed together; ``None``: as many as keep a batch at 4,000 slots.
+
+        Returns
+        -------
+        Expression ``(k,)``.
+        """
+        order = np.argsort(number, kind="stable")
+        number, link = number[order], link[order]
+        begins = np.flatnonzero(np.diff(number, prepend=-1))
+        sizes = np.diff(begins, append=len(number))
+        counts = np.diff(inputs.offsets)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        slot = 1 + np.arange(len(owner)) - inputs.offsets[owner]
+        gene = owner[link[begins]]
+        expression = np.empty(len(begins), dtype=np.float32)
+        for rows in _chunks(counts[gene] + 1, _SLOTS_PER_BATCH, batch_size):
+            genes, place = np.unique(gene[rows], return_inverse=True)
+            taken = np.repeat(np.arange(len(rows)), sizes[rows])
+            within = np.arange(len(taken)) - np.repeat(np.cumsum(sizes[rows]) - sizes[rows], sizes[rows])
+            links = link[begins[rows][taken] + within]
+            batch = self._batch(inputs, genes, promoters, elements)
+            expression[rows] = self._without(
+                batch,
+                torch.from_numpy(place),
+                (torch.from_numpy(taken), torch.from_numpy(slot[links])),
+                None if silenced is None else (elements[torch.from_numpy(links)], torch.from_numpy(silenced[links])),
+            )
+        return expression
+
+    def _without(
+        self,
+        batch: _Batch,
+        gene: Tensor,
+        taken: tuple[Tensor, Tensor],
+        silenced: tuple[Tensor, Tensor] | None,
+    ) -> NDArray[np.float32]:
+        """Expression of ``gene`` (rows of a batch) without the slots ``taken`` (row of ``gene``, slot).
+
+        ``silenced``: embedding and features that these slots get instead.
+        """
+        first, *others = self.model.layers
+        before = self.model.fuse(batch.embeddings, batch.slot_features)
+        after, _ = first(before, batch.padding)
+        states, after, padding = before[gene], after[gene], batch.padding[gene]
+        if silenced is None:
+            padding[taken] = True
+        else:
+            embeddings, features = silenced
+            states[taken] = self.model.fuse(embeddings, features.to(self.device))
+            pair = torch.stack([states[taken[0], 0], states[taken]], dim=1)
+            after[taken] = first(pair, torch.zeros(pair.shape[:2], dtype=torch.bool, device=self.device))[0][:, 1]
+        promoter, _ = first(states, padding, promoter_only=True)
+        states = torch.cat([promoter, after[:, 1:]], dim=1)
+        for left, layer in zip(range(len(others) - 1, -1, -1), others, strict=True):
+            states, _ = layer(states, padding, promoter_only=left == 0)
+        last = states[:, 0]
+        if batch.gene_features is not None:
+            last = torch.cat([last, batch.gene_features[gene]], dim=-1)
+        return self.model.predictor(last).squeeze(-1).cpu().numpy()
+
+    def _batch(self, inputs: GeneInputs, rows: NDArray[np.int64], promoters: Tensor, elements: Tensor) -> _Batch:
+        """Slots of some genes, as many for each as the longest has."""
+        counts = np.diff(inputs.offsets)[rows]
+        n, slots = len(rows), int(counts.max()) + 1
+        row, place = np.nonzero(np.arange(slots - 1) < counts[:, None])
+        link = torch.from_numpy(inputs.offsets[rows][row] + place)
+        index = (torch.from_numpy(row), torch.from_numpy(place + 1))
+        embeddings = torch.zeros(n, slots, promoters.shape[1], device=self.device)
+        embeddings[:, 0] = promoters[torch.from_numpy(rows)]
+        embeddings[index] = elements[link]
+        padding = torch.ones(n, slots, dtype=torch.bool)
+        padding[:, 0] = False
+        padding[index] = False
+        features = torch.zeros(n, slots, inputs.slot_features.shape[1])
+        features[:, 0] = torch.from_numpy(inputs.promoter_features[rows])
+        features[index] = torch.from_numpy(inputs.slot_features)[link]
+        gene_features = torch.from_numpy(inputs.gene_features[rows]).to(self.device)
+        return _Batch(
+            embeddings,
+            features.to(self.device) if features.shape[2] else None,
+            gene_features if gene_features.shape[1] else None,
+            padding.to(self.device),
+            link,
+            *index,
+        )
+
+
+class _Batch(NamedTuple):
+    """Genes in slots: what the network takes, and which slot holds which link."""
+
+    embeddings: Tensor
+    slot_features: Tensor | None
+    gene_features: Tensor | None
+    padding: Tensor
+    link: Tensor
+    row: Tensor
+    slot: Tensor
 
 
 def _chunks(

@@ -1,0 +1,235 @@
+"""A gene's enhancers as the model sees them: what happens without each, and how much attention each gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from eregtools import get
+from eregtools._keys import LINK_SCORES, UNS, Layer, Modality, Uns
+from eregtools._schema import listed, require_modality
+from eregtools.get._select import check_layer, find_gene, gene_labels, sample_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from mudata import MuData
+
+_MOST_SAMPLES: Final = 4
+
+_UNITS: Final = {
+    Layer.attention: "share",
+    Layer.attention_abc: "share",
+    Layer.abc: "share",
+    Layer.contact: "a.u.",
+    Layer.interaction: "probability",
+}
+
+
+def perturbation(
+    mdata: MuData,
+    gene: str,
+    *,
+    sample: str | Sequence[str] | None = None,
+    layer: str = Layer.perturbation,
+    compare: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    figsize: tuple[float, float | None] | None = None,
+) -> list[Axes] | None:
+    """Draw how a gene's expression changes without each of its enhancers, where these lie.
+
+    From the top: the predicted change as a lollipop at each enhancer; the measured one, if asked for, on its
+    own scale; enhancers, filled where they are candidates of the sample; genes. The dashed line is the TSS.
+
+    Parameters
+    ----------
+    mdata
+        Object with genes, enhancers and links.
+    gene
+        Gene by id or name.
+    sample
+        Biosamples, at most 4; default all, if they are that few.
+    layer
+        Layer of ``links`` that :func:`eregtools.tl.perturb` made, in per cent unless it was made with
+        ``scale="model"``.
+    compare
+        Layer of ``links`` with measured effects (fraction by which expression changes), such as ``"crispr"``.
+        Where the layer ``<compare>_significant`` exists, the heads of significant effects are filled and the others
+        open. Pearson's r is that of links with both values, from three on.
+    ax
+        Axes whose place the panels take; default a new figure.
+    show
+        Show the figure; default if it is made here and there is a display.
+    figsize
+        Inches; default one journal column (89 mm) wide, and as high as the panels need.
+
+    Returns
+    -------
+    None where the figure is shown, else the list of Axes from top to bottom: ``<layer>:<sample>`` for each sample,
+    ``<compare>:<sample>``, ``enhancers``, ``genes``. These names are the labels of the Axes.
+
+    Raises
+    ------
+    KeyError
+        The gene, a sample or a layer is not in the object.
+    ValueError
+        The gene name belongs to several ids, the gene has no value in the layer, or there are too many samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eregtools as er
+    >>> mdata = er.datasets.three_genes()
+    >>> er.pp.link(mdata)
+    >>> mdata["links"].layers["perturbation"] = np.full((1, mdata["links"].n_vars), -0.2, dtype=np.float32)
+    >>> axes = er.pl.perturbation(mdata, "ALPHA", show=False)
+    >>> [ax.get_label() for ax in axes]
+    ['perturbation:K562', 'enhancers', 'genes']
+    """
+    from eregtools.pl import _link_tracks
+
+    name, samples = find_gene(mdata, gene), _samples(mdata, sample)
+    layers = [layer] if compare is None else [layer, compare]
+    significant = Layer.significant(compare or "")
+    has_significance = significant in require_modality(mdata, Modality.links).layers
+    links = _links(mdata, name, samples, [*layers, significant] if has_significance else layers)
+    plain = _is_difference(mdata, layer)
+    track = _link_tracks.Track(
+        layer,
+        "Δ prediction" if plain else "% change",
+        links[layer].to_numpy() * (1 if plain else 100),
+        lollipops=True,
+    )
+    label = gene_labels(mdata[Modality.genes])[mdata[Modality.genes].var_names.get_loc(name)]
+    tracks, note = [track], f"{label} without each enhancer"
+    if compare is not None:
+        tracks.append(
+            _link_tracks.Track(
+                compare,
+                "% change",
+                100 * links[compare].to_numpy(),
+                lollipops=True,
+                filled=(links[significant] == 1).to_numpy() if has_significance else None,
+                black=len(samples) == 1,
+            )
+        )
+        heads = "● significant  ○ not" if has_significance else ""
+        note = "    ".join(filter(None, (_correlation(links, layers), heads)))
+    return _link_tracks.draw_link_tracks(
+        mdata, links, name, samples, tracks, note=note, ax=ax, show=show, figsize=figsize
+    )
+
+
+def attention(
+    mdata: MuData,
+    gene: str,
+    *,
+    layers: str | Sequence[str] | None = None,
+    sample: str | Sequence[str] | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    figsize: tuple[float, float | None] | None = None,
+) -> list[Axes] | None:
+    """Draw how much of a gene's attention each of its enhancers gets, beside other scores of the links.
+
+    From the top: arcs from the enhancers to the TSS, wider and more opaque with the first layer's score; a bar at
+    each enhancer for every layer; enhancers, filled where they are candidates of the sample; genes.
+
+    Parameters
+    ----------
+    mdata
+        Object with genes, enhancers and links.
+    gene
+        Gene by id or name.
+    layers
+        Layers of ``links``, the first one weighs the arcs; default those of `attention`, `attention_abc`, `abc` and
+        `contact` that exist.
+    sample
+        Biosamples, at most 4; default all, if they are that few.
+    ax
+        Axes whose place the panels take; default a new figure.
+    show
+        Show the figure; default if it is made here and there is a display.
+    figsize
+        Inches; default one journal column (89 mm) wide, and as high as the panels need.
+
+    Returns
+    -------
+    None where the figure is shown, else the list of Axes from top to bottom: ``arcs:<sample>``, ``<layer>:<sample>``
+    for each layer and sample, ``enhancers``, ``genes``. These names are the labels of the Axes.
+
+    Raises
+    ------
+    KeyError
+        The gene, a sample or a layer is not in the object; there is no attention and no other layer is named.
+    ValueError
+        The gene name belongs to several ids, the gene has no value in the first layer, or there are too many samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import eregtools as er
+    >>> mdata = er.datasets.three_genes()
+    >>> er.pp.link(mdata)
+    >>> mdata["links"].layers["attention"] = np.full((1, mdata["links"].n_vars), 0.5, dtype=np.float32)
+    >>> axes = er.pl.attention(mdata, "ALPHA", show=False)
+    >>> [ax.get_label() for ax in axes]
+    ['arcs:K562', 'attention:K562', 'enhancers', 'genes']
+    """
+    from eregtools.pl import _link_tracks
+
+    name, samples = find_gene(mdata, gene), _samples(mdata, sample)
+    chosen = _score_layers(mdata, layers)
+    links = _links(mdata, name, samples, chosen)
+    tracks = [_link_tracks.Track(key, _UNITS.get(key, "score"), links[key].to_numpy()) for key in chosen]
+    return _link_tracks.draw_link_tracks(
+        mdata, links, name, samples, tracks, arcs=chosen[0], ax=ax, show=show, figsize=figsize
+    )
+
+
+def _samples(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
+    samples = sample_names(mdata, sample)
+    if len(samples) > _MOST_SAMPLES:
+        raise ValueError(
+            f"a gene is drawn for up to {_MOST_SAMPLES} samples and there are {len(samples)} ({listed(samples)}); "
+            "choose them with sample="
+        )
+    return samples
+
+
+def _score_layers(mdata: MuData, layers: str | Sequence[str] | None) -> list[str]:
+    if layers is None:
+        check_layer(mdata, Modality.links, Layer.attention)
+        there = mdata[Modality.links].layers
+        return [Layer.attention, *(name for name in LINK_SCORES if name in there and name != Layer.attention)]
+    chosen = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
+    if not chosen:
+        raise ValueError("layers= is empty; name at least one layer of links, or leave it out")
+    return chosen
+
+
+def _links(mdata: MuData, gene: str, samples: list[str], layers: Sequence[str]) -> pd.DataFrame:
+    """Links of a gene, which must have a value in the first layer."""
+    links = get.links(mdata, gene=gene, sample=samples, layers=layers)
+    if not links[layers[0]].notna().any():
+        raise ValueError(
+            f"no link of {gene} in {listed(samples)} has a value in layer {layers[0]!r}, so there is nothing to draw"
+        )
+    return links
+
+
+def _is_difference(mdata: MuData, layer: str) -> bool:
+    """Whether a layer holds differences of predictions instead of fractions of expression."""
+    made = mdata.uns.get(UNS, {}).get(Uns.results, {}).get(f"{Modality.links}:{layer}")
+    return made is not None and "scale" in made and bool((made["scale"] == "model").all())
+
+
+def _correlation(links: pd.DataFrame, layers: Sequence[str]) -> str:
+    """Pearson's r of two layers over the links that have both; nothing below three or where one does not vary."""
+    both = links[list(layers)].dropna().to_numpy(float)
+    if len(both) < 3 or (np.ptp(both, axis=0) == 0).any():
+        return ""
+    return f"r = {np.corrcoef(both.T)[0, 1]:.2f} (n = {len(both)})".replace("-", "\N{MINUS SIGN}")
