@@ -25,6 +25,9 @@ _LAYER_MADE_BY: Final = {
     (Modality.links, Layer.contact): "er.pp.add_contacts",
     (Modality.links, Layer.abc): "er.tl.abc",
     (Modality.links, Layer.attention): "er.tl.attention",
+    (Modality.links, Layer.attention_abc): "er.tl.attention_abc",
+    (Modality.links, Layer.crispr): "er.pp.add_crispr",
+    (Modality.links, Layer.perturbation): "er.tl.perturb",
 }
 
 
@@ -38,6 +41,14 @@ def sample_names(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]
         if name not in known:
             raise KeyError(f"no sample {name!r} in the object; there are {listed(known)}{_did_you_mean(name, known)}")
     return list(dict.fromkeys(chosen))
+
+
+def one_sample(mdata: MuData, sample: str | None) -> str:
+    """Name of the chosen biosample, which must be named where the object has several."""
+    names = sample_names(mdata, sample)
+    if len(names) != 1:
+        raise ValueError(f"the object has {len(names)} biosamples ({listed(names)}); name one with sample=")
+    return names[0]
 
 
 def find_gene(mdata: MuData, gene: str) -> str:

@@ -1,9 +1,11 @@
 """Readers, one for each file format, and the object on disk."""
 
+from eregtools.io.attributions import write_attributions
 from eregtools.io.bam import bam_counts, bam_coverage, bam_total
 from eregtools.io.bed import read_bed, read_narrowpeak
 from eregtools.io.contacts import ContactBand, ContactsInfo, contact_of_pairs, contacts_info, read_contacts
 from eregtools.io.gtf import read_genes, read_gtf
+from eregtools.io.link_export import write_bedpe, write_interact
 from eregtools.io.links import read_abc, read_bedpe, read_crispr, read_re2g
 from eregtools.io.store import read, write
 from eregtools.io.tables import read_intervals_table, read_table
@@ -31,4 +33,7 @@ __all__ = [
     "read_table",
     "read_vcf",
     "write",
+    "write_attributions",
+    "write_bedpe",
+    "write_interact",
 ]

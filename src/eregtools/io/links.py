@@ -44,7 +44,7 @@ _ABC_SCORE = re.compile(r"(abc|powerlaw)\.?score")
 _RE2G_SCORE = re.compile(r".*e2g.*score.*|score")
 _TRUE, _FALSE = ("true", "t", "1", "1.0", "yes"), ("false", "f", "0", "0.0", "no")
 _BEDPE = (*INTERVAL, "Chromosome2", "Start2", "End2", "Name", "Score", Var.strand, "Strand2")
-_ABC_NAME = r"^(.+)_(?:promoter|genic|intergenic)\|.+$"
+_ABC_NAME = r"^(.+?)(?:_(?:promoter|genic|intergenic))?\|\S+:\d+-\d+$"
 
 
 def read_abc(path: str | Path) -> pd.DataFrame:
@@ -179,9 +179,9 @@ def read_bedpe(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     One row for each pair: ``Chromosome``, ``Start``, ``End`` of the first region (0-based half-open); where the
-    file is of the ABC pipeline, ``gene`` (from the names) and ``tss`` (the second region, a point); then
-    ``Chromosome2``, ``Start2``, ``End2`` (a point may have its end at its start) and, as far as the file has
-    them, ``Name``, ``Score`` (float64), ``Strand``, ``Strand2`` and ``Column11`` and so on.
+    file is of the ABC pipeline or of :func:`write_bedpe`, ``gene`` (from the names) and ``tss`` (the second
+    region, a point); then ``Chromosome2``, ``Start2``, ``End2`` (a point may have its end at its start) and, as
+    far as the file has them, ``Name``, ``Score`` (float64), ``Strand``, ``Strand2`` and ``Column11`` and so on.
 
     Raises
     ------

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from eregtools.pl.evaluation import performance_by_fold
 from eregtools.pl.expression import expression_scatter
+from eregtools.pl.links import links_heatmap, pr_curve
 from eregtools.pl.locus import locus
+from eregtools.pl.logo import logo
+from eregtools.pl.perturbation import attention, perturbation
+from eregtools.pl.training import training
 
-__all__ = ["expression_scatter", "locus"]
+__all__ = [
+    "attention",
+    "expression_scatter",
+    "links_heatmap",
+    "locus",
+    "logo",
+    "performance_by_fold",
+    "perturbation",
+    "pr_curve",
+    "training",
+]

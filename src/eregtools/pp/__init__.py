@@ -5,6 +5,7 @@ from eregtools.pp.assemble import assemble
 from eregtools.pp.candidates import candidate_enhancers, classify
 from eregtools.pp.contacts import add_contacts
 from eregtools.pp.expression import add_expression
+from eregtools.pp.link_tables import add_crispr, add_link_table, score_pairs
 from eregtools.pp.links import link
 from eregtools.pp.mrna import mrna_features
 from eregtools.pp.signal import add_signal
@@ -14,7 +15,9 @@ from eregtools.pp.subset import subset
 __all__ = [
     "activity",
     "add_contacts",
+    "add_crispr",
     "add_expression",
+    "add_link_table",
     "add_signal",
     "assemble",
     "candidate_enhancers",
@@ -22,6 +25,7 @@ __all__ = [
     "link",
     "mrna_features",
     "promoter_activity",
+    "score_pairs",
     "split",
     "subset",
 ]

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from eregtools.tl.abc import abc
 from eregtools.tl.activity import predict_activity
+from eregtools.tl.attribute import attribute
 from eregtools.tl.baseline import baseline_expression
+from eregtools.tl.cross_validate import cross_validate
+from eregtools.tl.evaluate import evaluate_activity, evaluate_expression
+from eregtools.tl.evaluate_eqtl import evaluate_eqtl
+from eregtools.tl.evaluate_links import evaluate_links
 from eregtools.tl.expression import predict_expression
-from eregtools.tl.links import attention
+from eregtools.tl.links import attention, attention_abc, link_scores
+from eregtools.tl.perturb import perturb
 from eregtools.tl.train import train_activity, train_expression
+from eregtools.tl.variants import variant_effect
 
 __all__ = [
     "abc",
     "attention",
+    "attention_abc",
+    "attribute",
     "baseline_expression",
+    "cross_validate",
+    "evaluate_activity",
+    "evaluate_eqtl",
+    "evaluate_expression",
+    "evaluate_links",
+    "link_scores",
+    "perturb",
     "predict_activity",
     "predict_expression",
     "train_activity",
     "train_expression",
+    "variant_effect",
 ]
