@@ -527,3 +527,29 @@ def test_genes_of_the_table_that_the_object_does_not_have_are_counted(caplog):
     with caplog.at_level("INFO", logger="eregtools"):
         er.pp.add_expression(mdata, table, assay="RNA")
     assert "4 of 5 genes of the table are not in the object, first x1, x2, x3" in caplog.text
+
+
+def test_neighbours_upstream_and_downstream(tmp_path):
+    fasta = tmp_path / "n.fa"
+    fasta.write_text(">chr1\n" + "A" * 5000 + "\n>chr2\n" + "C" * 5000 + "\n")
+    genes = pd.DataFrame(
+        {
+            "chrom": ["chr1", "chr2", "chr1", "chr1"],
+            "tss": [3_000, 700, 1_000, 1_800],
+            "strand": ["-", "+", "+", "."],
+        },
+        index=["late", "alone", "early", "middle"],
+    )
+    elements = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [200]})
+    mdata = er.pp.assemble(genes=genes, enhancers=elements, samples=["A", "B"], genome=fasta)
+    of = {"late": 3.0, "alone": 9.0, "early": 1.0, "middle": 2.0}
+    values = np.array([of[name] for name in mdata["genes"].var_names])
+    er.pp.add_signal(mdata, {"A": values, "B": 10 * values}, assay="promoter_activity", modality="genes")
+    er.pp.neighbour_activity(mdata)
+    tables = {
+        key: mdata["genes"].to_df(key) for key in mdata["genes"].layers if key.endswith(("_activity", "_distance"))
+    }
+    assert tables["upstream_activity"].loc["A"].to_dict() == {"early": 0, "middle": 1, "late": 0, "alone": 0}
+    assert tables["downstream_activity"].loc["B"].to_dict() == {"early": 20, "middle": 30, "late": 20, "alone": 0}
+    assert tables["upstream_distance"].loc["A"].to_dict() == {"early": 0, "middle": 800, "late": 0, "alone": 0}
+    assert tables["downstream_distance"].loc["A"].to_dict() == {"early": 800, "middle": 1200, "late": 1200, "alone": 0}

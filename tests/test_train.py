@@ -194,3 +194,8 @@ class TestRefused:
     def test_settings_without_sense(self, mdata, change, message):
         with pytest.raises(ValueError, match=message):
             train(mdata, **change)
+
+    def test_encoder_of_another_recipe(self, mdata):
+        encoder = er.models.EPInformerSeq(EPInformerSeqConfig(tower_channels=CHANNELS))
+        with pytest.raises(ValueError, match=r"the encoder has n_value=0\.25, the model 0\.0; .*a recipe that encodes"):
+            train(mdata, encoder=encoder, recipe="v2", allow_leakage=True)

@@ -62,23 +62,27 @@ def find_k562(folder: str | Path) -> dict[str, Path]:
     return {key: path for key, path in found.items() if path is not None}
 
 
-def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> MuData:
+def k562(folder: str | Path, *, genome: Genome | str | Path | None = None, require_sequence: bool = True) -> MuData:
     """Build the K562 object from raw elements, read counts, genes and genome.
-
-    Genes without a complete promoter sequence (2 kb without an N) are left out. Elements with an N in their sequence
-    are not linked; ``genes.var["n_missing"]`` counts the links that a gene has fewer for it.
 
     Parameters
     ----------
     folder
         Folder with the files named in :data:`FILES`, at any depth.
     genome
-        hg38; ``None``: the one in the folder.
+        hg38; ``None``: the one in the folder. Without ``require_sequence`` only the names and lengths of its
+        chromosomes are used.
+    require_sequence
+        Leave out genes without a complete promoter sequence (2 kb without an N) and do not link elements with an N
+        in theirs; ``genes.var["n_missing"]`` then counts the links that a gene has fewer for it. False: all 18,377
+        genes and all links, for models that read no sequence.
 
     Returns
     -------
     The object: activity and promoter activity as EPInformer takes them, links within 100 kb (the 60 nearest of a
-    gene), power-law contacts, mRNA features, measured RNA, and the published folds.
+    gene), power-law contacts, mRNA features, measured RNA, and the published folds. Read counts of DNase and of each
+    H3K27ac replicate are layers of ``enhancers`` and, in TSS ± 500 bp, of ``genes``: ``DNase``, ``H3K27ac_rep1`` to
+    ``H3K27ac_rep3``, and ``H3K27ac``, their mean.
 
     Raises
     ------
@@ -101,7 +105,8 @@ def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> Mu
     body = {Var.strand: "strand", Var.start: "gene_start", Var.end: "gene_end"}
     for name, column in body.items():
         genes[name] = promoters[column].reindex(genes.index)
-    genes = genes[_complete_promoters(genes, sequence)]
+    if require_sequence:
+        genes = genes[_complete_promoters(genes, sequence)]
     elements = read_table(paths["elements"])
     names = elements["chrom"] + ":" + elements["start"].astype(str) + "-" + elements["end"].astype(str)
     elements.index = pd.Index(names)
@@ -124,9 +129,10 @@ def k562(folder: str | Path, *, genome: Genome | str | Path | None = None) -> Mu
     expression = read_table(paths["expression"], index="gene_id")["actual_zlog10RPKM"].to_frame(SAMPLE)
     pp.add_expression(mdata, expression, assay="RNA")
     pp.link(mdata, max_enhancers=MAX_ENHANCERS)
-    possible = _links_per_gene(mdata)
-    pp.link(mdata, max_enhancers=MAX_ENHANCERS, require_sequence=True, genome=sequence)
-    mdata[Modality.genes].var["n_missing"] = possible - _links_per_gene(mdata)
+    if require_sequence:
+        possible = _links_per_gene(mdata)
+        pp.link(mdata, max_enhancers=MAX_ENHANCERS, require_sequence=True, genome=sequence)
+        mdata[Modality.genes].var["n_missing"] = possible - _links_per_gene(mdata)
     pp.add_contacts(mdata)
     pp.split(mdata, "epinformer12")
     return mdata

@@ -108,6 +108,7 @@ def recipe_of(model: Model[Any]) -> Recipe | None:
         n_slot_features=config.n_slot_features,
         n_gene_features=config.n_gene_features,
         tracks=config.tracks,
+        gene_tracks=config.gene_tracks,
     )
 
 

@@ -30,9 +30,11 @@ class EPInformerConfig:
         Features of an enhancer beside its sequence: 0, 1 (distance), 2 (and activity), 3 (and contact).
     tracks
         Layers of enhancers and genes that are features too, of a slot and of the gene; counted in the two numbers.
+    gene_tracks
+        Layers of genes that are features of the gene alone; counted in ``n_gene_features``.
     standardise
-        Bring features to mean 0 and standard deviation 1 of the training genes: enhancers', promoters' and genes'
-        features each by themselves. The moments are stored with the weights.
+        Bring features to mean 0 and standard deviation 1 over the enhancers and the genes of the training set. The
+        moments are stored with the weights.
     use_sequence
         Read sequence; ``False``: attention over features alone, to learn what sequence adds to them.
     n_gene_features
@@ -54,6 +56,7 @@ class EPInformerConfig:
     n_slot_features: int = 3
     n_gene_features: int = 9
     tracks: tuple[str, ...] = ()
+    gene_tracks: tuple[str, ...] = ()
     standardise: bool = False
     use_sequence: bool = True
     embedding_dim: int = 64
@@ -67,7 +70,8 @@ class EPInformerConfig:
 
     def __post_init__(self) -> None:
         _check_channels(self)
-        object.__setattr__(self, "tracks", tuple(self.tracks))  # JSON gives a list
+        for name in ("tracks", "gene_tracks"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
         if not 0 <= self.n_slot_features - len(self.tracks) <= 3:
             raise ValueError(f"n_slot_features is {self.n_slot_features}; EPInformer takes 0 to 3, beside its tracks")
         if not self.use_sequence and not self.n_slot_features:
@@ -123,10 +127,8 @@ class EPInformer(Model[EPInformerConfig]):
             self.encoder = SequenceEncoder(config.tower_channels, batchnorm=config.tower_batchnorm)
             positions = config.window // SequenceEncoder.stride
             self.head = DilatedHead(config.tower_channels[-1], positions, dim, batchnorm=config.head_batchnorm)
-        if config.standardise:
-            self.slot_scale = Standardise(config.n_slot_features)
-            self.promoter_scale = Standardise(config.n_slot_features)
-            self.gene_scale = Standardise(config.n_gene_features)
+        self.slot_scale = Standardise(config.n_slot_features) if config.standardise else nn.Identity()
+        self.gene_scale = Standardise(config.n_gene_features) if config.standardise else nn.Identity()
         size = config.n_slot_features + dim * config.use_sequence
         self.fusion = (
             nn.Sequential(nn.Linear(size, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
@@ -180,12 +182,10 @@ class EPInformer(Model[EPInformerConfig]):
         found = 0 if slot_features is None else slot_features.shape[-1]
         if found != expected:
             raise ValueError(f"slot_features hold {found} features; this model takes {expected}")
-        if slot_features is not None and self.config.standardise:
-            promoter, others = slot_features[..., :1, :], slot_features[..., 1:, :]
-            slot_features = torch.cat([self.promoter_scale(promoter), self.slot_scale(others)], dim=-2)
-        parts = [part for part in (embeddings, slot_features) if part is not None]
-        joined = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return joined if self.fusion is None else self.fusion(joined)
+        if slot_features is None or self.fusion is None:
+            return embeddings  # type: ignore[return-value]
+        scaled = self.slot_scale(slot_features)
+        return self.fusion(scaled if embeddings is None else torch.cat([embeddings, scaled], dim=-1))
 
     def interact(
         self,
@@ -210,12 +210,14 @@ class EPInformer(Model[EPInformerConfig]):
             states, weights = layer(states, padding, promoter_only=number == len(self.layers))
             attention.append(weights)
             promoter.append(states[:, 0])
-        last = promoter[-1]
-        if gene_features is not None:
-            own = self.gene_scale(gene_features) if self.config.standardise else gene_features
-            last = torch.cat([last, own], dim=-1)
-        expression = self.predictor(last).squeeze(-1)
+        expression = self.read_out(promoter[-1], gene_features)
         return ExpressionOutput(expression, torch.stack(attention), torch.stack(promoter))
+
+    def read_out(self, promoter: Tensor, gene_features: Tensor | None) -> Tensor:
+        """Expression ``(n,)`` from the promoter's last state ``(n, embedding_dim)`` and the gene's features."""
+        if gene_features is not None:
+            promoter = torch.cat([promoter, self.gene_scale(gene_features)], dim=-1)
+        return self.predictor(promoter).squeeze(-1)
 
 
 @dataclass(frozen=True)

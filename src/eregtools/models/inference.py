@@ -420,10 +420,8 @@ class GenePredictor:
         states = torch.cat([promoter, after[:, 1:]], dim=1)
         for left, layer in zip(range(len(others) - 1, -1, -1), others, strict=True):
             states, _ = layer(states, padding, promoter_only=left == 0)
-        last = states[:, 0]
-        if batch.gene_features is not None:
-            last = torch.cat([last, batch.gene_features[gene]], dim=-1)
-        return self.model.predictor(last).squeeze(-1).cpu().numpy()
+        gene_features = None if batch.gene_features is None else batch.gene_features[gene]
+        return self.model.read_out(states[:, 0], gene_features).cpu().numpy()
 
     def _batch(self, inputs: GeneInputs, rows: NDArray[np.int64], promoters: Tensor, elements: Tensor) -> _Batch:
         """Slots of some genes, as many for each as the longest has."""

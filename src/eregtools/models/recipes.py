@@ -161,14 +161,16 @@ def _crispri_legacy(n_slot: int, n_gene: int) -> Recipe:
     return Recipe("crispri-legacy", 0.25, slot, genes, max_enhancers=None)
 
 
-def _log(n_slot: int, n_gene: int, tracks: Sequence[str] = ()) -> Recipe:
+def _log(n_slot: int, n_gene: int, tracks: Sequence[str] = (), gene_tracks: Sequence[str] = ()) -> Recipe:
     distance = Feature(_DISTANCE, "log10(1 + |x| / 1000)")
     contact = Feature(_CONTACT, "log10(0.0001 + x)")
     activity = Feature(_ACTIVITY, "log10(0.1 + x)", promoter="log10(0.1 + x)" if tracks else 0.0)
     slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot - len(tracks)]
-    genes = _gene_features(n_gene - len(tracks), density="log10(0.1 + x)", promoter="log10(0.1 + x)")
+    n_gene -= len(tracks) + len(gene_tracks)
+    genes = _gene_features(n_gene, density="log10(0.1 + x)", promoter="log10(0.1 + x)")
     more = tuple(Feature(name, "log(1 + x)", promoter="log(1 + x)") for name in tracks)
-    return Recipe("log", 0.25, slot + more, genes + tuple(Feature(name, "log(1 + x)") for name in tracks))
+    genes += tuple(Feature(name, "log(1 + x)") for name in (*tracks, *gene_tracks))
+    return Recipe("log", 0.25, slot + more, genes)
 
 
 def _promoter_only(n_slot: int, n_gene: int) -> Recipe:
@@ -184,7 +186,14 @@ RECIPES: Final[Mapping[str, Callable[[int, int], Recipe]]] = {
 }
 
 
-def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int, tracks: Sequence[str] = ()) -> Recipe:
+def get_recipe(
+    name: str,
+    *,
+    n_slot_features: int,
+    n_gene_features: int,
+    tracks: Sequence[str] = (),
+    gene_tracks: Sequence[str] = (),
+) -> Recipe:
     """Recipe of that name for a model with so many features.
 
     Parameters
@@ -199,9 +208,11 @@ def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int, tracks:
     n_slot_features
         Features of a slot, 0 to 3, and the tracks.
     n_gene_features
-        Features of a gene, 0, 8 or 9, and the tracks.
+        Features of a gene, 0, 8 or 9, and all tracks.
     tracks
         Layers that enhancers and genes both have, given to slots and genes as log(1 + x); with ``"log"`` only.
+    gene_tracks
+        Layers of genes, given to them alone as log(1 + x); with ``"log"`` only.
 
     Examples
     --------
@@ -211,10 +222,10 @@ def get_recipe(name: str, *, n_slot_features: int, n_gene_features: int, tracks:
     """
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    if tracks and name != "log":
-        raise ValueError(f"recipe {name!r} takes no tracks ({', '.join(tracks)}); recipe 'log' does")
+    if (tracks or gene_tracks) and name != "log":
+        raise ValueError(f"recipe {name!r} takes no tracks ({', '.join([*tracks, *gene_tracks])}); recipe 'log' does")
     if not 0 <= n_slot_features - len(tracks) <= 3:
         raise ValueError(f"n_slot_features is {n_slot_features}; a recipe has 0 to 3, and {len(tracks)} tracks")
-    if tracks:
-        return _log(n_slot_features, n_gene_features, tracks)
+    if tracks or gene_tracks:
+        return _log(n_slot_features, n_gene_features, tracks, gene_tracks)
     return RECIPES[name](n_slot_features, n_gene_features)

@@ -8,6 +8,7 @@ from eregtools.pp.expression import add_expression
 from eregtools.pp.link_tables import add_crispr, add_link_table, score_pairs
 from eregtools.pp.links import link
 from eregtools.pp.mrna import mrna_features
+from eregtools.pp.neighbours import neighbour_activity
 from eregtools.pp.signal import add_signal
 from eregtools.pp.split import split
 from eregtools.pp.subset import subset
@@ -24,6 +25,7 @@ __all__ = [
     "classify",
     "link",
     "mrna_features",
+    "neighbour_activity",
     "promoter_activity",
     "score_pairs",
     "split",

@@ -85,6 +85,7 @@ def gene_data(
         n_slot_features=config.n_slot_features,
         n_gene_features=config.n_gene_features,
         tracks=config.tracks,
+        gene_tracks=config.gene_tracks,
     )
     target = require_layer(mdata[Modality.genes], assay, f'er.pp.add_expression(mdata, …, assay="{assay}")')
     n_genes = mdata[Modality.genes].n_vars
@@ -143,8 +144,8 @@ def start_from(
         theirs, ours = getattr(source.config, what), getattr(network.config, what)
         if theirs != ours:
             raise ValueError(
-                f"the encoder has {what}={theirs}, the model {ours}; pass a config with the same tower, and a recipe "
-                "that encodes N alike"
+                f"the encoder has {what}={theirs}, the model {ours}; pass a config with the same tower, and "
+                "a recipe that encodes N alike"
             )
     about = source.provenance
     unseen = about.get("test_chromosomes")

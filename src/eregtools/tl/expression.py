@@ -329,6 +329,7 @@ def epinformer_jobs(mdata: MuData, model: Any, samples: list[str], settings: Run
                 n_slot_features=network.config.n_slot_features,
                 n_gene_features=network.config.n_gene_features,
                 tracks=network.config.tracks,
+                gene_tracks=network.config.gene_tracks,
             )
             if recipe.n_value != network.config.n_value:
                 raise ValueError(

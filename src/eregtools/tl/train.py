@@ -209,6 +209,7 @@ def train_expression(
     regime: RegimeName = "eregtools",
     recipe: str | None = None,
     tracks: Sequence[str] = (),
+    gene_tracks: Sequence[str] = (),
     use_sequence: bool = True,
     scheme: str | None = None,
     encoder: EPInformerSeq | str | Path | None = None,
@@ -264,9 +265,11 @@ def train_expression(
     tracks
         Layers that ``enhancers`` and ``genes`` both have (``"DNase"``, ``"H3K27ac"``, or single replicates), given
         to slots and genes as log(1 + x) beside the features of the variant; with recipe ``"log"``.
+    gene_tracks
+        Layers of ``genes`` given to them alone in the same way, as those of :func:`eregtools.pp.neighbour_activity`.
     use_sequence
         ``False``: attention over features alone, to say what sequence adds. Needs no genome. Ours is then a small
-        network on standardised features, trained for eight epochs with the squared error.
+        network on standardised features, trained with the squared error.
     scheme
         Fold scheme; ``None``: the one of ``genes.var["fold"]``.
     encoder
@@ -350,7 +353,7 @@ folder, resume, overwrite, rng
     genes = require_genes(mdata)
     samples = _samples(mdata, sample)
     with_signal = variant.startswith("PE-Activity") if promoter_signal is None else promoter_signal
-    config = _fitting_config(mdata, config, variant, how.recipe, with_signal, use_sequence, tuple(tracks))
+    config = _fitting_config(mdata, config, variant, how.recipe, with_signal, use_sequence, (tracks, gene_tracks))
     names = genes.var[Var.chromosome].astype(str).to_numpy()
     sets, scheme = one_fold(mdata, fold, scheme, names)
     sequence = object_genome(mdata, genome) if use_sequence else None
@@ -364,7 +367,8 @@ folder, resume, overwrite, rng
     parts["train"].fit_scales(network)
     held_out = set(names[sets != "train"])
     began_from = {} if encoder is None else start_from(network, encoder, held_out, allow_leakage)
-    hidden = tuple(range(config.n_gene_features - len(tracks) - with_signal, config.n_gene_features))
+    n_signals = with_signal + len(config.tracks) + len(config.gene_tracks)
+    hidden = tuple(range(config.n_gene_features - n_signals, config.n_gene_features))
     augmentation = Augmentation(reverse_complement, max_shift)
     logger.info("training on %d genes, validating on %d", len(parts["train"]), len(parts["valid"]))
     kind = f"EPInformer-{variant}" + ("" if use_sequence else "-features")
@@ -413,7 +417,7 @@ def _fitting_config(
     recipe: str,
     with_signal: bool,
     use_sequence: bool,
-    tracks: tuple[str, ...],
+    tracks: tuple[Sequence[str], Sequence[str]],
 ) -> EPInformerConfig:
     """Architecture with the numbers of features that the variant has and the object offers."""
     from eregtools.models import EPInformerConfig, get_recipe
@@ -426,17 +430,16 @@ def _fitting_config(
         )
     if variant == "promoter" and not use_sequence:
         raise ValueError("variant 'promoter' without sequence has nothing to attend to; baseline_expression serves")
-    n_slot, n_gene = _SLOT_FEATURES[variant] + len(tracks), mrna + with_signal + len(tracks)
-    n_value = get_recipe(recipe, n_slot_features=n_slot, n_gene_features=n_gene, tracks=tracks).n_value
-    default = EPInformerConfig() if use_sequence else EPInformerConfig(embedding_dim=32, n_layers=2, standardise=True)
-    return replace(
-        config or default,
-        n_slot_features=n_slot,
-        n_gene_features=n_gene,
-        n_value=n_value,
-        use_sequence=use_sequence,
-        tracks=tracks,
-    )
+    of_both, of_genes = map(tuple, tracks)
+    numbers: dict[str, Any] = {
+        "n_slot_features": _SLOT_FEATURES[variant] + len(of_both),
+        "n_gene_features": mrna + with_signal + len(of_both) + len(of_genes),
+        "tracks": of_both,
+        "gene_tracks": of_genes,
+    }
+    n_value = get_recipe(recipe, **numbers).n_value
+    default = EPInformerConfig() if use_sequence else EPInformerConfig(embedding_dim=32, n_layers=1, standardise=True)
+    return replace(config or default, **numbers, n_value=n_value, use_sequence=use_sequence)
 
 
 def _gene_batches(parts: Mapping[str, Any], how: Any, seed: int, augmentation: Augmentation) -> dict[str, Batches]:

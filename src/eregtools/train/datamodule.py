@@ -16,6 +16,7 @@ from eregtools.batches.encode import PADDING
 from eregtools.batches.genes import GeneInputs
 from eregtools.batches.windows import Augmentation, WindowBatch, fingerprint
 from eregtools.models.epinformer import EPInformer
+from eregtools.models.layers import Standardise
 from eregtools.train.regimes import BatchOrder
 
 
@@ -104,10 +105,12 @@ class GeneData:
 
     def fit_scales(self, model: EPInformer) -> None:
         """Give a model that standardises its features the moments of these rows."""
-        if model.config.standardise:
-            model.slot_scale.fit(torch.from_numpy(self.inputs.slot_features))
-            model.promoter_scale.fit(torch.from_numpy(self.inputs.promoter_features))
-            model.gene_scale.fit(torch.from_numpy(self.inputs.gene_features))
+        for scale, values in (
+            (model.slot_scale, self.inputs.slot_features),
+            (model.gene_scale, self.inputs.gene_features),
+        ):
+            if isinstance(scale, Standardise):
+                scale.fit(torch.from_numpy(values))
 
     def fingerprint(self) -> str:
         """Hash (sha256) of everything a model could learn from."""

@@ -163,10 +163,10 @@ def expression_regime(name: str, n_slot_features: int, *, use_sequence: bool = T
         return Regime(
             name,
             "log",
-            (Stage(2e-3, 8),),
+            (Stage(2e-3, 14),),
             loss="mse",
             monitor="r2",
-            patience=8,
+            patience=14,
             batch_size=128,
             weight_decay=1e-2,
             decay="matrices",
