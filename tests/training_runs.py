@@ -112,6 +112,8 @@ def shared(folder: Path) -> None:
     arguments = {"regime": "paper", "batch_size": 8, "max_epochs": 4, "precision": "64", "max_shift": 0, "devices": n}
     arguments["reverse_complement"] = False
     model = expression(mdata, folder / "model", **arguments)
+    again = expression(mdata, folder / "model", resume=True, **arguments)
+    assert again.fingerprint() == er.models.load(folder / "model").fingerprint(), "every process finds it finished"
     (folder / f"losses{rank}.json").write_text(json.dumps([losses, model.provenance["training"]["val_loss"]]))
 
 

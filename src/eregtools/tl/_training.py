@@ -226,8 +226,9 @@ def train(
         All else that the result depends on.
     """
     from eregtools.models import load
+    from eregtools.models.base import CONFIG_FILE
     from eregtools.train.datamodule import TrainingData
-    from eregtools.train.fit import CHECKPOINT_FOLDER, fit, is_first_process
+    from eregtools.train.fit import CHECKPOINT_FOLDER, fit, is_first_process, wait_for_all_processes
 
     data_sha256 = {name: part.data.fingerprint() for name, part in batches.items()}
     regime = module.regime.as_dict()
@@ -239,10 +240,14 @@ def train(
     }
     request |= {"data_sha256": data_sha256, "precision": engine.precision, **how, **about}
     request = json.loads(json.dumps(request, default=_plain))
-    if folder is not None and is_first_process():
-        if _open_folder(folder, request, resume=resume, overwrite=overwrite):
+    if folder is not None:
+        finished = resume and (folder / CONFIG_FILE).is_file()
+        if is_first_process():
+            finished = _open_folder(folder, request, resume=resume, overwrite=overwrite)
+        if finished:
             logger.info("%s holds the finished model; nothing is trained", folder)
             return load(folder)
+    if folder is not None and is_first_process():
         part = folder / f".{REQUEST_FILE}.part"
         part.write_text(json.dumps(request, indent=2) + "\n")
         part.replace(folder / REQUEST_FILE)
@@ -258,6 +263,7 @@ def train(
         for path in sorted((folder / CHECKPOINT_FOLDER).glob("*")):
             path.unlink()
         (folder / CHECKPOINT_FOLDER).rmdir()
+    wait_for_all_processes()
     return model
 
 

@@ -221,6 +221,12 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
+def wait_for_all_processes() -> None:
+    """In a distributed training: go on when all processes are here."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
 @contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
     """On a CPU, sum in a fixed order, so that a training can be repeated bit by bit."""
