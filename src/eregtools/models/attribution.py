@@ -246,8 +246,9 @@ def _explanation(
     hypothetical = (multipliers - at_reference[:, :, None]).mean(1)
     residual = np.full(len(x), np.nan, dtype=np.float32)
     if difference is not None:
-        apart = (contributions.double().sum(-1) - difference).abs().mean(1)
-        residual = (apart / difference.abs().mean(1).clamp_min(_SMALL)).float().cpu().numpy()
+        # In double precision, which not every accelerator has: the sum itself must not round.
+        apart = (contributions.cpu().double().sum(-1) - difference).abs().mean(1)
+        residual = (apart / difference.abs().mean(1).clamp_min(_SMALL)).float().numpy()
     empty = codes == PADDING
     observed = np.where(empty, 0, contributions.mean(1).cpu().numpy())
     return Explanation(observed, np.where(empty[:, None], 0, hypothetical.cpu().numpy()), residual)
@@ -275,7 +276,7 @@ def _deeplift(view: nn.Module, x: Tensor, references: Tensor) -> tuple[Tensor, T
             )
         finally:
             record.remove()
-    pairs = torch.cat([torch.sub(*output.double().view(2, -1)) for output in outputs])
+    pairs = torch.cat([torch.sub(*output.cpu().double().view(2, -1)) for output in outputs])
     return multipliers.to(x.device), pairs.view(references.shape[:2])
 
 
@@ -285,16 +286,16 @@ def _integrated_gradients(view: nn.Module, x: Tensor, uniform: Tensor) -> tuple[
     method = IntegratedGradients(view, multiply_by_inputs=False)
     with torch.no_grad():
         pairs = zip(x.split(_batch(x)), uniform.split(_batch(x)), strict=True)
-        difference = torch.cat([(view(own) - view(reference)).double() for own, reference in pairs])
+        difference = torch.cat([(view(own) - view(reference)).cpu().double() for own, reference in pairs])
     multipliers = torch.zeros_like(x)
-    left, steps = torch.arange(len(x), device=x.device), _STEPS
+    left, steps = torch.arange(len(x)), _STEPS
     while len(left) and steps <= _MOST_STEPS:
         for row in left.tolist():
             own, reference = x[row : row + 1], uniform[row : row + 1]
             multipliers[row] = method.attribute(own, reference, target=0, n_steps=steps, internal_batch_size=_batch(x))[
                 0
             ]
-        apart = ((x - uniform) * multipliers).double().sum((1, 2)) - difference[:, 0]
+        apart = ((x - uniform) * multipliers).cpu().double().sum((1, 2)) - difference[:, 0]
         left = torch.nonzero(apart.abs() > _TOLERANCE * difference[:, 0].abs().clamp_min(_SMALL)).flatten()
         steps *= 2
     return multipliers, difference

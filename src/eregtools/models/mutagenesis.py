@@ -201,7 +201,7 @@ class ExpressionMutagenesis:
     """
 
     def __init__(self, model: EPInformer, device: torch.device) -> None:
-        self.of = model
+        self.network = model
         self.model = copy.deepcopy(model).to(device).eval()
         self.slots = SlotMutagenesis(model, device)
 

@@ -31,6 +31,10 @@ REACHED = 4
 _STEM_WIDTH = 8
 _STEM_LEFT = 3
 _TAPS = 3
+_CHANGED = _STEM_WIDTH + _TAPS - 1
+"""Outputs of the first convolution that see one base."""
+_SEEN = _CHANGED - 1
+"""How far to either side of a base the bases are that these outputs see."""
 _AT_ONCE = 1024
 """Substitutions that are carried through the tower together."""
 
@@ -155,9 +159,9 @@ class TowerMutagenesis:
         """
         step = SequenceEncoder.stride
         if by_table:
-            begin, convolved = phase - 5, self._look_up(reference, rows, tile * step + phase, base)
+            begin, convolved = phase - _CHANGED // 2, self._look_up(reference, rows, tile * step + phase, base)
         else:
-            begin, change = phase - 4, self._stem_change(reference, rows, tile * step + phase, base)
+            begin, change = phase - _STEM_WIDTH // 2, self._stem_change(reference, rows, tile * step + phase, base)
         for number, taps in enumerate(self.taps):
             if number or not by_table:
                 begin, convolved = begin - 1, convolve_change(change, taps)
@@ -197,18 +201,18 @@ class TowerMutagenesis:
         return self.tower.stem(self.tower.bases[codes.long()].transpose(1, 2)).transpose(1, 2)
 
     def _look_up(self, reference: Reference, rows: Tensor, position: Tensor, base: Tensor) -> Tensor:
-        """First convolution of the changed sequences at the ten positions that change, from the k-mer tables."""
+        """First convolution of the changed sequences at the positions that change, from the k-mer tables."""
         tables = self.tower.tables
         assert tables is not None
-        span = torch.arange(-9, 10, device=rows.device)
+        span = torch.arange(-_SEEN, _SEEN + 1, device=rows.device)
         codes = reference.codes[rows[:, None], position[:, None] + span].int()
-        codes[:, 9] = base.int()
+        codes[:, _SEEN] = base.int()
         kmer = codes
         for width in (1, 2, 4):
             kmer = kmer[:, :-width] * 4**width + kmer[:, width:]
-        taps = torch.stack([kmer[:, t : t + 10] + t * tables.stride for t in range(_TAPS)], dim=-1)
+        taps = torch.stack([kmer[:, t : t + _CHANGED] + t * tables.stride for t in range(_TAPS)], dim=-1)
         found = functional.embedding_bag(taps.view(-1, _TAPS), tables.rows, mode="sum")
-        return found.view(len(rows), 10, tables.size)
+        return found.view(len(rows), _CHANGED, tables.size)
 
 
 def as_taps(weight: Tensor) -> Tensor:
@@ -249,9 +253,9 @@ def clear_outside(change: Tensor, start: Tensor, length: int) -> None:
 def _far_from_unusual(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Positions whose substitution changes only windows of eight known bases within the sequence."""
     n, length = codes.shape
-    unusual = np.zeros((n, length + 19), dtype=np.int64)
-    unusual[:, 1:10] = 1
-    unusual[:, 10 + length :] = 1
-    unusual[:, 10 : 10 + length] = codes >= UNKNOWN
+    span = 2 * _SEEN + 1
+    unusual = np.ones((n, length + span), dtype=np.int64)
+    unusual[:, 0] = 0
+    unusual[:, _SEEN + 1 : _SEEN + 1 + length] = codes >= UNKNOWN
     total = unusual.cumsum(axis=1)
-    return total[:, 19:] == total[:, :-19]
+    return total[:, span:] == total[:, :-span]

@@ -171,9 +171,11 @@ def _explain_activity(
     how, table = request.how, request.mdata[request.modality].var
     device, width = pick_device(request.settings.device), serving.network.config.window
     network = copy.deepcopy(serving.network).to(device)
-    view, mutagenesis = ActivityView(network), ActivityMutagenesis(network, device)
     if how.name == "ism":
+        mutagenesis = ActivityMutagenesis(network, device)
         mutagenesis.expect(len(serving.rows) * width)
+    else:
+        view = ActivityView(network)
     for begin in range(0, len(serving.rows), _ROWS_PER_CHUNK):
         rows = serving.rows[begin : begin + _ROWS_PER_CHUNK]
         chroms = table[Var.chromosome].iloc[rows].astype(str).tolist()
@@ -296,7 +298,7 @@ def _explain_expression(request: Request, jobs: Jobs, sought: Sought) -> Iterato
     with progress_bar(len(sought), "Attributing expression", "sequences") as bar:
         for part in encode_slots(request.mdata, request.genome, jobs, request.settings, "Encoding"):
             network = part.predictor.model
-            if request.how.name == "ism" and (mutagenesis is None or mutagenesis.of is not network):
+            if request.how.name == "ism" and (mutagenesis is None or mutagenesis.network is not network):
                 mutagenesis = ExpressionMutagenesis(network, part.predictor.device)
                 mutagenesis.slots.expect(len(sought) * network.config.window)
             for number, gene in enumerate(each_gene(part.job.inputs, part.promoters, part.elements)):

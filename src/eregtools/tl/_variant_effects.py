@@ -17,6 +17,7 @@ from eregtools.tl._variant_sites import NOWHERE
 from eregtools.tl.expression import encode_slots
 
 if TYPE_CHECKING:
+    import torch
     from mudata import MuData
     from numpy.typing import NDArray
 
@@ -174,13 +175,14 @@ def _altered_expression(
     seen = np.zeros(len(first), dtype=bool)
 
     promoter = np.flatnonzero((cases["site"] == "promoter").to_numpy())
-    found, embeddings = _altered_promoters(mdata, part, variants, cases.iloc[promoter], genome)
-    promoters[torch.from_numpy(case[promoter[found]])] = embeddings
-    seen[case[promoter[found]]] = True
+    embeddings = _altered_promoters(mdata, part, variants, cases.iloc[promoter], genome)
+    promoters[torch.from_numpy(case[promoter])] = embeddings
+    seen[case[promoter]] = True
 
+    place = np.full(mdata[Modality.links].n_vars, NOWHERE)
+    place[inputs.link] = np.arange(len(inputs.link))
     enhancer = np.flatnonzero((cases["site"] == "enhancer").to_numpy())
-    place = {int(number): at for at, number in enumerate(inputs.link)}
-    read = np.array([place.get(int(number), NOWHERE) for number in cases["link"].iloc[enhancer]], dtype=np.int64)
+    read = place[cases["link"].iloc[enhancer]]
     enhancer, read = enhancer[read != NOWHERE], read[read != NOWHERE]
     found, embeddings = _altered_enhancers(mdata, part, variants, cases.iloc[enhancer], genome)
     enhancer, read = enhancer[found], read[found]
@@ -194,29 +196,34 @@ def _altered_expression(
 
 def _altered_promoters(
     mdata: MuData, part: Encoded, variants: Variants, rows: pd.DataFrame, genome: Genome
-) -> tuple[NDArray[np.bool_], Any]:
+) -> torch.Tensor:
+    """Embeddings of promoters with the variant in them."""
     assert part.encoder is not None
     window, genes = part.encoder.window, rows["gene"].to_numpy()
     tss = mdata[Modality.genes].var[Var.tss].to_numpy(dtype=np.int64)[genes]
     codes = promoter_codes(mdata, genome, genes, window)
     altered = altered_windows(genome, variants.alleles, rows["variant"].to_numpy(), codes, tss - window // 2, tss)
-    return np.ones(len(rows), dtype=bool), part.encoder(altered)
+    return part.encoder(altered)
 
 
 def _altered_enhancers(
     mdata: MuData, part: Encoded, variants: Variants, rows: pd.DataFrame, genome: Genome
-) -> tuple[NDArray[np.bool_], Any]:
-    """Embeddings of altered enhancers whose variant lies in the part that is read, and which these are."""
+) -> tuple[NDArray[np.bool_], torch.Tensor]:
+    """Which rows have their variant in the part of the enhancer that is read, and the embeddings of these."""
+    import torch
+
     assert part.encoder is not None
-    window, element, number = part.encoder.window, rows["element"].to_numpy(), rows["variant"].to_numpy()
-    table = mdata[Modality.enhancers].var.iloc[element]
+    pairs = rows[["variant", "element"]].to_numpy()
+    (number, element), owner = np.unique(pairs.T, axis=1, return_inverse=True)
+    table, window = mdata[Modality.enhancers].var.iloc[element], part.encoder.window
     start, end = (table[column].to_numpy(dtype=np.int64) for column in (Var.start, Var.end))
-    centre = (start + end) // 2
     first = element_window_starts(start, end, window)
     alleles = variants.alleles
     last = np.maximum(alleles.end, alleles.start + 1)[number]
     read = (alleles.start[number] < first + window) & (last > first)
     codes = enhancer_codes(mdata, genome, element[read], window)
-    bounds = (start[read], end[read])
+    centre, bounds = (start + end) // 2, (start[read], end[read])
     altered = altered_windows(genome, alleles, number[read], codes, first[read], centre[read], bounds)
-    return read, part.encoder(altered)
+    embeddings = part.encoder(altered)
+    place = np.cumsum(read) - 1
+    return read[owner], embeddings[torch.from_numpy(place[owner[read[owner]]])]

@@ -70,7 +70,7 @@ def read_variants(table: pd.DataFrame, genome: Genome, mismatch: str) -> Variant
                 table[~agrees].head(5).iterrows(), np.array(there, dtype=object)[~agrees], strict=False
             )
         ]
-        if mismatch == "error":
+        if mismatch == "error" or not agrees.any():
             raise ValueError(
                 f"the reference allele of {(~agrees).sum()} of {len(table)} variants is not that of genome "
                 f"{genome.name!r}, first {wrong[0]} (positions 0-based); use the variants' assembly, or mismatch="

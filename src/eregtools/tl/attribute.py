@@ -149,6 +149,10 @@ def attribute(
     """
     mdata = mdata.copy() if copy else mdata
     what = _checked_target(modality, target, method, gene, n_references)
+    if what == "expression" and window != "center":
+        raise ValueError(
+            f"window={window!r} goes with target='activity'; EPInformer reads an element around its centre"
+        )
     if what == "expression":
         require_genes(mdata)
     else:
@@ -174,7 +178,7 @@ def attribute(
     for explained in work.explained:
         store.put(explained)
     _report(store, rows, how, modality)
-    about = {"method": method, "target": what, "n_references": n_references, "seed": how.seed, "of": gene or ""}
+    about = {"method": method, "target": what, "n_references": n_references, "seed": how.seed, "gene": gene or ""}
     _keep(elements, key, store, work.starts, how)
     record_result(mdata, f"{modality}:{key}", [{**row, **about} for row in work.provenance], mdata.obs_names)
     return mdata if copy else None
