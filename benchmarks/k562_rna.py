@@ -22,6 +22,7 @@ TRACKS = ["DNase", "H3K27ac_rep1", "H3K27ac_rep2", "H3K27ac_rep3"]
 NEIGHBOURS = ["upstream_activity", "downstream_activity", "upstream_distance", "downstream_distance"]
 WITHIN = 0.002
 REQUIRED, AIM, MINUTES = 0.881, 0.890, 45
+TRAININGS = 4
 
 
 def run() -> dict[str, Any]:
@@ -38,13 +39,9 @@ def run() -> dict[str, Any]:
             mdata, "trees: counts, activity and neighbours + half-life", [*TRACKS, "promoter_activity", *NEIGHBOURS]
         ),
     ]
-    minutes = {}
-    for name, arguments in (
-        ("attention without sequence: distance, activity", {}),
-        ("and tracks of elements and promoters", {"tracks": TRACKS}),
-        ("and neighbouring promoters", {"tracks": TRACKS, "gene_tracks": NEIGHBOURS}),
-    ):
-        start = time.process_time()
+    predictions = []
+    start = time.process_time()
+    for seed in range(TRAININGS):
         with tempfile.TemporaryDirectory() as folder:
             er.tl.cross_validate(
                 mdata,
@@ -52,25 +49,36 @@ def run() -> dict[str, Any]:
                 folder=Path(folder) / "models",
                 variant="PE-Activity",
                 use_sequence=False,
+                tracks=TRACKS,
+                gene_tracks=NEIGHBOURS,
                 device="cpu",
-                **arguments,
+                rng=seed,
             )
-        minutes[name] = (time.process_time() - start) / 60
-        table = er.tl.evaluate_expression(mdata, assay="RNA").set_index(["predictor", "fold"])
-        pooled, folds = table.loc[("model", "pooled")], table.loc["model"].drop("pooled")
-        rows.append(
-            {
-                "predictor": name,
-                "pooled r": pooled["pearson"],
-                "interval": f"{pooled['pearson_low']:.3f}–{pooled['pearson_high']:.3f}",
-                "mean of folds": folds["pearson"].mean(),
-                "asked": f"≥ {REQUIRED}, aim {AIM}",
-                "": "held" if pooled["pearson"] >= REQUIRED else "not held",
-                "CPU-min": minutes[name],
-            }
-        )
-    per_fold = {str(fold): round(float(r), 4) for fold, r in folds["pearson"].items()}
+        predictions.append(mdata["genes"].layers["RNA_pred"].copy())
+        if seed == 0:
+            rows.append(_judged(mdata, "attention without sequence", "RNA_pred", (time.process_time() - start) / 60))
+    mdata["genes"].layers["RNA_mean"] = np.mean(predictions, axis=0)
+    minutes = (time.process_time() - start) / 60
+    rows.append(_judged(mdata, f"the same, mean of {TRAININGS} trainings", "RNA_mean", minutes))
+    table = er.tl.evaluate_expression(mdata, assay="RNA", key="RNA_mean", n_bootstrap=0)
+    table = table[(table["predictor"] == "model") & (table["fold"] != "pooled")]
+    per_fold = {str(fold): round(float(r), 4) for fold, r in zip(table["fold"], table["pearson"], strict=True)}
     return report("k562_rna", rows, genes=mdata["genes"].n_vars, threads=1, per_fold=per_fold, limit_minutes=MINUTES)
+
+
+def _judged(mdata: Any, name: str, key: str, minutes: float) -> dict[str, Any]:
+    table = er.tl.evaluate_expression(mdata, assay="RNA", key=key)
+    table = table[table["predictor"] == "model"].set_index("fold")
+    pooled = table.loc["pooled"]
+    return {
+        "predictor": name,
+        "pooled r": float(pooled["pearson"]),
+        "interval": f"{pooled['pearson_low']:.3f}–{pooled['pearson_high']:.3f}",
+        "mean of folds": float(table["pearson"].drop("pooled").mean()),
+        "asked": f"≥ {REQUIRED}, aim {AIM}",
+        "": "held" if pooled["pearson"] >= REQUIRED else "not held",
+        "CPU-min": minutes,
+    }
 
 
 def _baseline(mdata: Any, name: str, layers: list[str], expected: float | None = None) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def step(predict: Callable[[], Tensor], target: Tensor, optimiser: torch.optim.O
 
 
 def peak_of(work: Callable[[], Any]) -> float:
-    """Peak memory in GB of a child process that does the work once, less what it was born with."""
+    """Peak memory in GB of a child process that does the work once, with all that it was born with."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     child = os.fork()
     if child == 0:

@@ -143,6 +143,38 @@ def test_a_biosample_left_out(mdata, tmp_path):
     assert len(results) == 6
 
 
+def test_the_encoder_never_saw_the_biosample_left_out(mdata, tmp_path):
+    training = {"config": SMALL_SEQ, "max_epochs": 1, "sample": "A"}
+    er.tl.cross_validate(
+        mdata,
+        assay="RNA",
+        folder=tmp_path / "m",
+        leave_out="samples",
+        folds=[1],
+        encoder="train",
+        encoder_training=training,
+        **QUICK,
+    )
+    learnt = {name: er.models.load(tmp_path / "m" / name / "encoders" / "fold1").provenance for name in "ABC"}
+    assert {name: about["biosample"] for name, about in learnt.items()} == {"A": "B", "B": "A", "C": "A"}
+    encoder = er.models.load(tmp_path / "m" / "B" / "encoders" / "fold1")
+    with pytest.raises(ValueError, match="the encoder of fold 1 was trained on A, which is left out"):
+        er.tl.cross_validate(
+            mdata, assay="RNA", folder=tmp_path / "n", leave_out="samples", folds=[1], encoder={1: encoder}, **QUICK
+        )
+
+
+def test_overwriting_leaves_no_earlier_fold_to_predict_with(alone, tmp_path):
+    quick = {"use_sequence": False, "variant": "PE-Activity", "max_epochs": 1, "device": "cpu"}
+    er.tl.cross_validate(alone, assay="RNA", folder=tmp_path / "m", **quick)
+    (tmp_path / "m" / "fold_notes").mkdir()
+    er.tl.cross_validate(alone, assay="RNA", folder=tmp_path / "m", folds=[1], overwrite=True, rng=9, **quick)
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["fold1", "fold_notes"]
+    assert np.isnan(alone["genes"].layers["RNA_pred"][0, ~on(alone, "chr3")]).all()
+    er.tl.cross_validate(alone, assay="RNA", folder=tmp_path / "m", folds=[2], resume=True, rng=9, **quick)
+    assert np.isfinite(alone["genes"].layers["RNA_pred"][0, on(alone, "chr1")]).all()
+
+
 def test_replicates_of_a_biosample_are_left_out_together(mdata, tmp_path):
     mdata.obs["biosample"] = ["liver", "liver", "lung"]
     er.tl.cross_validate(mdata, assay="RNA", folder=tmp_path / "m", leave_out="samples", folds=[1], **QUICK)
@@ -223,7 +255,8 @@ def test_weights_that_began_from_a_leaking_encoder_are_marked(alone):
         ({"leave_out": "samples"}, ValueError, "there is only A"),
         ({"assay": "activity", "encoder": "train"}, ValueError, "takes no encoder="),
         ({"encoder": {2: "x"}}, KeyError, "encoder= has no model for fold 1"),
-        ({"assay": "CAGE"}, KeyError, "no layer"),
+        ({"encoder": "nowhere"}, FileNotFoundError, "holds no folder fold1"),
+        ({"assay": "CAGE", "encoder": "train"}, KeyError, "no layer"),
     ],
 )
 def test_refused(alone, tmp_path, change, error, message):

@@ -179,9 +179,23 @@ class TestRefused:
             train(mdata, encoder=encoder)
         train(mdata, encoder=encoder, max_epochs=1, allow_leakage=True)
 
-    def test_divergence(self, mdata):
+    @pytest.mark.parametrize("regime", ["eregtools", "published"])
+    @pytest.mark.parametrize("use_sequence", [True, False])
+    def test_divergence(self, mdata, regime, use_sequence):
+        config = SMALL if use_sequence else None
         with pytest.raises(ValueError, match="training diverged"):
-            train(mdata, learning_rate=1e30)
+            train(mdata, learning_rate=1e30, regime=regime, use_sequence=use_sequence, config=config, gradient_clip=1e9)
+
+    def test_frozen_without_an_encoder(self, mdata):
+        with pytest.raises(ValueError, match="freeze_encoder=True keeps the tower that the model starts from"):
+            train(mdata, freeze_encoder=True)
+
+    def test_leakage_is_inherited(self, mdata):
+        encoder = er.models.EPInformerSeq(EPInformerSeqConfig(tower_channels=CHANNELS))
+        encoder.provenance = {"test_chromosomes": ["chr3"], "valid_chromosomes": ["chr2"], "leakage": "yes"}
+        with pytest.raises(ValueError, match="the encoder began from weights that saw"):
+            train(mdata, encoder=encoder, max_epochs=1)
+        assert train(mdata, encoder=encoder, max_epochs=1, allow_leakage=True).provenance["leakage"] == "yes"
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -189,6 +203,9 @@ class TestRefused:
             ({"max_epochs": 0}, "max_epochs is 0"),
             ({"batch_size": 1}, "batch_size is 1"),
             ({"learning_rate": 0.0}, "learning_rate is 0"),
+            ({"weight_decay": -1.0}, "weight_decay is -1"),
+            ({"max_shift": -5}, "max_shift is -5"),
+            ({"resume": True, "overwrite": True}, "pass one of them"),
         ],
     )
     def test_settings_without_sense(self, mdata, change, message):

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -50,8 +51,10 @@ def killed(folder: Path) -> None:
     """Kill each training at several places, resume it, and write down whether the weights are those of a whole one."""
     mdata = make_training_world(folder)
     er.settings.progress = False
+    double = partial(expression, precision="64")
     for name, train, stops in (
-        ("expression", expression, [("log", 2), ("checkpoint", 3), ("log", 6), ("step", 20)]),
+        ("expression", expression, [("log", 2), ("checkpoint", 3), ("step", 20)]),
+        ("double", double, [("log", 5)]),
         ("activity", activity, [("checkpoint", 1), ("log", 3), ("step", 9)]),
     ):
         in_child(lambda train=train, name=name: train(mdata, folder / name))

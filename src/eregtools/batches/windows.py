@@ -69,6 +69,10 @@ class Augmentation:
     reverse_complement: bool = False
     max_shift: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_shift < 0:
+            raise ValueError(f"max_shift is {self.max_shift}; expected at least 0 bp")
+
     def __call__(self, codes: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """Change sequences ``(n, length)``; what is moved in from outside is padding or unknown."""
         codes = codes.copy()

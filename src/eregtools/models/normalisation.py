@@ -6,6 +6,8 @@ are those of the batch with every slot written out (and, with a row of padding, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,12 +22,12 @@ _ELEMENTS_ELSEWHERE = 2**26
 class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation of ``(n, channels)`` or ``(n, channels, length)``; parameters of ``nn.BatchNorm1d``.
 
-    In training, moments are taken over the rows of all processes of a distributed run. Each row counts
-    ``multiplicity`` times ``(n,)``; ``None``: once.
+    In training, each row counts ``multiplicity`` times ``(n,)``; ``None``: once. Under :func:`over_processes`, moments
+    are taken over the rows of all processes.
     """
 
     def forward(self, x: Tensor, multiplicity: Tensor | None = None) -> Tensor:
-        if not self.training or (multiplicity is None and _world_size() == 1):
+        if not self.training or (multiplicity is None and not _over_all):
             return super().forward(x)
         mean, variance, count = self._moments(x, multiplicity)
         flat = x.unsqueeze(-1) if x.ndim == 2 else x
@@ -48,13 +50,14 @@ class BatchNorm(nn.BatchNorm1d):
         weight = torch.ones(n, dtype=kind, device=x.device) if multiplicity is None else multiplicity.to(kind)
         total = torch.zeros(channels + 1, dtype=kind, device=x.device)
         total[-1] = weight.sum() * length
+        # Sums, not matrix products: these would be in half precision under autocast.
         for rows in _chunks(flat):
-            total[:-1] += weight[rows] @ flat[rows].to(kind).sum(-1)
+            total[:-1] += (weight[rows, None] * flat[rows].to(kind).sum(-1)).sum(0)
         total = _over_processes(total)
         mean, count = total[:-1] / total[-1], total[-1]
         squares = torch.zeros(channels, dtype=kind, device=x.device)
         for rows in _chunks(flat):
-            squares += weight[rows] @ (flat[rows].to(kind) - mean[:, None]).square_().sum(-1)
+            squares += (weight[rows, None] * (flat[rows].to(kind) - mean[:, None]).square_().sum(-1)).sum(0)
         variance = _over_processes(squares) / count
         self._move_running(mean, variance * (count / (count - 1)))
         return mean, variance, count
@@ -182,12 +185,22 @@ def _chunks(x: Tensor) -> list[slice]:
     return [slice(begin, begin + size) for begin in range(0, len(x), size)]
 
 
-def _world_size() -> int:
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+_over_all = False
+
+
+@contextmanager
+def over_processes(several: bool) -> Iterator[None]:
+    """While training with several processes: take moments over the rows of all of them."""
+    global _over_all
+    before, _over_all = _over_all, several
+    try:
+        yield
+    finally:
+        _over_all = before
 
 
 def _over_processes(x: Tensor) -> Tensor:
-    """Sum over the processes of a distributed run."""
-    if _world_size() > 1:
+    """Sum over the processes of a distributed training."""
+    if _over_all:
         distributed.all_reduce(x)
     return x

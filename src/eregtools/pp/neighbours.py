@@ -31,7 +31,8 @@ def neighbour_activity(mdata: MuData, *, layer: str = Layer.promoter_activity, c
     the gene is read, on ``+`` where it has no strand.
 
     ``mdata["genes"].layers["upstream_activity"]``, ``["downstream_activity"]``
-        Activity of the nearest other TSS on that side; 0 where there is none on the chromosome.
+        Activity of the nearest other TSS on that side; 0 where there is none on the chromosome, NaN where it is not
+        known.
     ``mdata["genes"].layers["upstream_distance"]``, ``["downstream_distance"]``
         Its distance in bp; 0 where there is none.
 

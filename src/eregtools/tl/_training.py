@@ -16,6 +16,7 @@ from eregtools._schema import require_layer
 from eregtools.batches.encode import UNKNOWN
 from eregtools.batches.genes import GeneInputs, enhancer_codes, gene_inputs, promoter_codes
 from eregtools.sampling import fold_table
+from eregtools.tl._models import biosamples_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,7 @@ def seeded(build: Callable[[], Built], seed: int) -> Built:
     """Build a network whose weights depend on the seed alone, and leave the caller's random state as it was."""
     import torch
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
 
@@ -154,9 +155,14 @@ def start_from(
         unseen = table.index[(table != "train").to_numpy()]
     elif unseen is not None:
         unseen = [*unseen, *about.get("valid_chromosomes", ())]
-    leakage = "no"
+    leakage = str(about.get("leakage", "no"))  # of the weights that these began from
+    if leakage == "yes" and not allow_leakage:
+        raise ValueError(
+            "the encoder began from weights that saw what its fold holds out; take another encoder, or pass "
+            "allow_leakage=True (the model and what it predicts are marked)"
+        )
     if unseen is None:
-        leakage = "unknown"
+        leakage = "yes" if leakage == "yes" else "unknown"
         logger.warning("it is not known on which chromosomes the encoder was trained; the model is marked so")
     elif (seen := sorted(held_out - set(unseen))) and not allow_leakage:
         raise ValueError(
@@ -169,7 +175,8 @@ def start_from(
         network.encoder.load_state_dict(source.encoder.state_dict())
     else:
         network.load_state_dict(source.state_dict())
-    return {"encoder_sha256": source.fingerprint(), "leakage": leakage}
+    trained_on = biosamples_of(about)
+    return {"encoder_sha256": source.fingerprint(), "encoder_biosample": ", ".join(trained_on), "leakage": leakage}
 
 
 def left_out(
@@ -225,6 +232,8 @@ def train(
     how
         All else that the result depends on.
     """
+    if resume and overwrite:
+        raise ValueError("resume=True goes on with what is in the folder, overwrite=True replaces it; pass one of them")
     from eregtools.models import load
     from eregtools.models.base import CONFIG_FILE
     from eregtools.train.datamodule import TrainingData
@@ -251,7 +260,9 @@ def train(
         part = folder / f".{REQUEST_FILE}.part"
         part.write_text(json.dumps(request, indent=2) + "\n")
         part.replace(folder / REQUEST_FILE)
-    metrics = fit(module, TrainingData(batches["train"], batches["valid"]), engine=engine, seed=seed, folder=folder)
+    metrics = fit(
+        module, TrainingData(batches["train"], batches["valid"]), engine=engine, seed=seed, folder=folder, resume=resume
+    )
     model: Any = module.network
     model.provenance = about | {
         "training": {**regime, "seed": seed, **how, **metrics},
@@ -263,7 +274,7 @@ def train(
         for path in sorted((folder / CHECKPOINT_FOLDER).glob("*")):
             path.unlink()
         (folder / CHECKPOINT_FOLDER).rmdir()
-    wait_for_all_processes()
+    wait_for_all_processes(engine)
     return model
 
 

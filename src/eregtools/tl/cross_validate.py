@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,9 +10,9 @@ from urllib.parse import quote
 
 from eregtools._keys import Layer, Modality, Var
 from eregtools._logging import logger
-from eregtools._schema import check_layer_name, require_modality, validate
-from eregtools.tl._models import biosample_of
-from eregtools.tl._training import fold_sets
+from eregtools._schema import check_layer_name, require_layer, require_modality, validate
+from eregtools.tl._models import biosample_of, biosamples_of
+from eregtools.tl._training import REQUEST_FILE, fold_sets
 from eregtools.tl.activity import predict_activity
 from eregtools.tl.expression import pick_samples, predict_expression
 from eregtools.tl.train import train_activity, train_expression
@@ -67,7 +68,8 @@ def cross_validate(
         Where the towers start: ``"train"`` trains an enhancer predictor for each fold first (``encoders/`` in the
         folder); a folder of fold models; or ``{fold: model}``. ``None``: random weights.
     encoder_training
-        Arguments of :func:`train_activity` for ``encoder="train"``.
+        Arguments of :func:`train_activity` for ``encoder="train"``; ``sample`` says whose activity is learnt, where
+        there are several (another one's where that is the one left out).
     key_added
         Layer to write; ``None``: ``f"{assay}_pred"``.
     resume
@@ -133,31 +135,71 @@ def cross_validate(
             f"{root} is not empty; pass resume=True to go on with the cross-validation in it, overwrite=True to "
             "replace it, or another folder"
         )
+    if isinstance(encoder, Mapping) or (encoder is not None and encoder != "train"):
+        encoder = _fold_encoders(encoder, numbers)
     shared = {"scheme": scheme, "resume": resume, "overwrite": overwrite, **training}
     predicting = {"sample": samples, "key_added": key, **_passed(training, "genome", "device")}
     if for_activity:
-        models = {name: root if len(samples) == 1 else root / _safe(name) for name in samples}
-        for name, place in models.items():
+        places = {name: root if len(samples) == 1 else root / _safe(name) for name in samples}
+        for name, place in places.items():
+            _clear(place, numbers, overwrite)
             for fold in numbers:
                 _say(fold, numbers, name)
                 train_activity(mdata, fold=fold, sample=name, folder=place / f"fold{fold}", **shared)
-        predict_activity(mdata, models, **predicting, **_passed(training, "window"))
+        predict_activity(mdata, _models(places, numbers), **predicting, **_passed(training, "window"))
         return mdata if copy else None
 
-    models = {name: root / _safe(name) if leave_out == "samples" else root for name in samples}
+    require_layer(mdata[Modality.genes], assay, f'er.pp.add_expression(mdata, …, assay="{assay}")')
+    places = {name: root / _safe(name) if leave_out == "samples" else root for name in samples}
     kinds = {name: biosample_of(mdata, name) for name in samples}
-    trained_on = dict.fromkeys(models.values(), samples)
+    trained_on: dict[Path, tuple[list[str], str | None]] = dict.fromkeys(places.values(), (samples, None))
     if leave_out == "samples":
-        trained_on = {place: [o for o in samples if kinds[o] != kinds[name]] for name, place in models.items()}
-    for place, on in trained_on.items():
+        trained_on = {
+            place: ([other for other in samples if kinds[other] != kinds[name]], kinds[name])
+            for name, place in places.items()
+        }
+    for place, (on, without) in trained_on.items():
+        _clear(place, numbers, overwrite)
         for fold in numbers:
             _say(fold, numbers, ", ".join(on))
-            start = _encoder(mdata, encoder, encoder_training, fold, on, place, shared)
+            start = _encoder(mdata, encoder, encoder_training, fold, on, without, place, shared)
             train_expression(
                 mdata, assay=assay, fold=fold, sample=on, encoder=start, folder=place / f"fold{fold}", **shared
             )
-    predict_expression(mdata, models, assay=assay, allow_cross_cell=leave_out == "samples", **predicting)
+    predict_expression(
+        mdata, _models(places, numbers), assay=assay, allow_cross_cell=leave_out == "samples", **predicting
+    )
     return mdata if copy else None
+
+
+def _models(places: Mapping[str, Path], folds: Sequence[int]) -> dict[str, dict[int, Path]]:
+    """Fold models of each biosample: those of this call, whatever else is in the folder."""
+    return {name: {fold: place / f"fold{fold}" for fold in folds} for name, place in places.items()}
+
+
+def _clear(place: Path, folds: Sequence[int], overwrite: bool) -> None:
+    """Remove fold models of earlier trainings that no fold of this one replaces."""
+    from eregtools.models.zoo import fold_folders
+
+    if overwrite:
+        for root in (place, place / ENCODERS):
+            for fold, folder in fold_folders(root).items():
+                if fold not in folds and (folder / REQUEST_FILE).is_file():
+                    shutil.rmtree(folder)
+
+
+def _fold_encoders(encoder: Any, folds: Sequence[int]) -> dict[int, Any]:
+    """Find the encoder of each fold, before anything is trained."""
+    if isinstance(encoder, Mapping):
+        if missing := [fold for fold in folds if fold not in encoder]:
+            raise KeyError(f"encoder= has no model for fold {missing[0]}; it has {', '.join(map(str, encoder))}")
+        return {fold: encoder[fold] for fold in folds}
+    found = {fold: Path(encoder) / f"fold{fold}" for fold in folds}
+    if missing := [fold for fold, folder in found.items() if not folder.is_dir()]:
+        raise FileNotFoundError(
+            f"encoder={str(encoder)!r} holds no folder fold{missing[0]}; it needs one for each fold"
+        )
+    return found
 
 
 def _folds(mdata: MuData, folds: Iterable[int] | None, scheme: str | None, modality: str) -> list[int]:
@@ -182,26 +224,32 @@ def _encoder(
     encoder_training: Mapping[str, Any] | None,
     fold: int,
     samples: list[str],
+    without: str | None,
     folder: Path,
     training: Mapping[str, Any],
 ) -> Any:
-    """Where the tower of a fold's model starts."""
-    if isinstance(encoder, Mapping):
-        if fold not in encoder:
-            raise KeyError(f"encoder= has no model for fold {fold}; it has {', '.join(map(str, encoder))}")
-        return encoder[fold]
+    """Where the tower of a fold's model starts; never from the biosample that is left out."""
+    from eregtools.models import load
+
     if encoder is None:
         return None
-    if encoder != "train":
-        return Path(encoder) / f"fold{fold}"
-    if len(samples) > 1 and "sample" not in (encoder_training or {}):
-        raise ValueError(
-            f"encoder='train' learns the activity of one biosample, and there are {', '.join(samples)}; name it with "
-            "encoder_training={'sample': …}"
-        )
-    of_engine = ("scheme", "genome", "device", "devices", "nodes", "precision", "rng", "resume", "overwrite")
-    arguments = {"sample": samples[0], **_passed(training, *of_engine), **(encoder_training or {})}
-    return train_activity(mdata, fold=fold, folder=folder / ENCODERS / f"fold{fold}", **arguments)
+    if encoder == "train":
+        chosen = (encoder_training or {}).get("sample", samples[0])
+        if len(samples) > 1 and without is None and "sample" not in (encoder_training or {}):
+            raise ValueError(
+                f"encoder='train' learns the activity of one biosample, and there are {', '.join(samples)}; name it "
+                "with encoder_training={'sample': …}"
+            )
+        if without is not None and biosample_of(mdata, chosen) == without:
+            chosen = samples[0]
+        of_engine = ("scheme", "genome", "device", "devices", "nodes", "precision", "rng", "resume", "overwrite")
+        arguments = {**_passed(training, *of_engine), **(encoder_training or {}), "sample": chosen}
+        return train_activity(mdata, fold=fold, folder=folder / ENCODERS / f"fold{fold}", **arguments)
+    start = encoder[fold]
+    start = load(start) if isinstance(start, str | Path) else start
+    if without is not None and without in biosamples_of(start.provenance):
+        raise ValueError(f"the encoder of fold {fold} was trained on {without}, which is left out; take another one")
+    return start
 
 
 def _passed(arguments: Mapping[str, Any], *names: str) -> dict[str, Any]:

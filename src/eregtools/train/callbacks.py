@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ class BestEpoch(lightning.Callback):
         """Compare the epoch with the best one."""
         assert isinstance(pl_module, Regression)
         self.last_epoch = len(pl_module.history) - 1
-        value = pl_module.history[-1][MONITORS[self.monitor]]
-        if value < self.best:
+        last = pl_module.history[-1]
+        value = last[MONITORS[self.monitor]]
+        if math.isfinite(last["val_loss"]) and value < self.best:
             self.best, self.epoch = value, self.last_epoch
             self.weights = {k: v.detach().cpu().clone() for k, v in pl_module.network.state_dict().items()}
         if self.exhausted:

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from eregtools._logging import logger
+from eregtools.models.normalisation import over_processes
 from eregtools.train.callbacks import BestEpoch, EpochBar, EpochLog, StepSeed, numbered
 from eregtools.train.datamodule import TrainingData
 from eregtools.train.modules import Regression
@@ -53,13 +55,23 @@ class Engine:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
         if self.precision is not None and self.precision not in _PRECISION:
             raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(_PRECISION)}, or None")
+        if self.precision == "64" and self.device.type == "mps":
+            raise ValueError("precision is '64', which this GPU (MPS) does not have; expected '32', or device='cpu'")
+        if self.device.type == "cuda" and self.devices > torch.cuda.device_count():
+            raise ValueError(f"devices is {self.devices}; this machine has {torch.cuda.device_count()}")
+
+    @property
+    def several(self) -> bool:
+        """Whether several processes train together."""
+        return self.devices * self.nodes > 1
 
     def trainer(self, **arguments: Any) -> lightning.Trainer:
         """Trainer for this engine."""
-        kind, several = self.device.type, self.devices * self.nodes > 1
+        kind, several = self.device.type, self.several
         precision = self.precision
         if precision is None:
-            precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "32"
+            in_hardware = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = "bf16" if in_hardware else "32"
         one = [self.device.index] if kind == "cuda" and self.device.index is not None else 1
         return lightning.Trainer(
             accelerator={"cuda": "gpu"}.get(kind, kind),
@@ -77,12 +89,17 @@ class Engine:
 
 
 def fit(
-    module: Regression, data: TrainingData, *, engine: Engine, seed: int, folder: Path | None = None
+    module: Regression,
+    data: TrainingData,
+    *,
+    engine: Engine,
+    seed: int,
+    folder: Path | None = None,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train a module's network in place and leave it with the weights of its best epoch.
 
-    With a folder, each stage leaves a checkpoint after every epoch (``checkpoints/``) and its log (``log/``); where
-    the checkpoints of the same training are already there, it goes on from them and ends with the same weights.
+    With a folder, each stage leaves a checkpoint after every epoch (``checkpoints/``) and its log (``log/``).
 
     Parameters
     ----------
@@ -96,6 +113,8 @@ def fit(
         Seed of dropout; the caller's random state is left as it was.
     folder
         Where checkpoints and log go; ``None``: nowhere.
+    resume
+        Go on from the checkpoints that the same training left there; the weights become those of an unbroken one.
 
     Returns
     -------
@@ -111,10 +130,11 @@ def fit(
     """
     stages: list[dict[str, Any]] = []
     log: list[dict[str, float]] = []
-    with _quiet(), torch.random.fork_rng(), _deterministic(engine.device):
+    devices = [torch.cuda.current_device()] if engine.device.type == "cuda" else []
+    with _quiet(), torch.random.fork_rng(devices), _deterministic(engine.device), over_processes(engine.several):
         for number, stage in enumerate(module.regime.stages, start=1):
             module.stage, module.history = stage, []
-            best = _fit_stage(module, data, engine, seed + number - 1, _Place(folder, number, log))
+            best = _fit_stage(module, data, engine, seed + number - 1, _Place(folder, number, log, resume))
             log += numbered(module.history, number)
             of_best = {key: module.history[best.epoch][key] for key in ("train_loss", "val_loss", "val_mse", "val_r")}
             stages.append({"epochs": len(module.history), "best_epoch": best.epoch + 1, **of_best})
@@ -133,6 +153,7 @@ class _Place:
     number: int
     log: list[dict[str, float]]
     """Rows of the stages before."""
+    resume: bool
 
     def checkpoint(self, finished: bool = False) -> Path:
         """Checkpoint after the last epoch, or what is left of a finished stage."""
@@ -140,7 +161,7 @@ class _Place:
 
     def read(self, finished: bool = False) -> dict[str, Any] | None:
         path = self.checkpoint(finished)
-        if self.folder is None or not path.is_file():
+        if self.folder is None or not self.resume or not path.is_file():
             return None
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return found
@@ -159,6 +180,8 @@ def _fit_stage(module: Regression, data: TrainingData, engine: Engine, seed: int
             "training diverged: no epoch has a finite validation loss; lower learning_rate "
             f"({module.stage.learning_rate:g})"
         )
+    if engine.precision == "64":
+        module.network.double()  # a resumed stage is not yet; its weights are
     module.network.load_state_dict(best.weights)
     if place.folder and not done and is_first_process():
         path = place.checkpoint(finished=True)
@@ -191,6 +214,7 @@ def _run(module: Regression, data: TrainingData, engine: Engine, seed: int, plac
         logger=_tensorboard(place),
         callbacks=callbacks,
         enable_checkpointing=place.folder is not None,
+        plugins=[_AtomicCheckpoints()],
         default_root_dir=place.folder,
     )
     try:
@@ -203,6 +227,17 @@ def _run(module: Regression, data: TrainingData, engine: Engine, seed: int, plac
         ) from error
 
 
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints written beside their place and renamed: one is whole or not there, on every file system."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint."""
+        part = Path(path).with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, part)
+        part.replace(path)
+
+
 def _tensorboard(place: _Place) -> Any:
     if place.folder is None or not (find_spec("tensorboard") or find_spec("tensorboardX")):
         return False
@@ -211,7 +246,7 @@ def _tensorboard(place: _Place) -> Any:
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in text or "out of memory" in text
+    return any(words in text for words in ("out of memory", "not enough memory", "allocate memory"))
 
 
 def is_first_process() -> bool:
@@ -221,9 +256,9 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0) or 0) == 0
 
 
-def wait_for_all_processes() -> None:
+def wait_for_all_processes(engine: Engine) -> None:
     """In a distributed training: go on when all processes are here."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if engine.several:
         torch.distributed.barrier()
 
 

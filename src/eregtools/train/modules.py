@@ -62,8 +62,10 @@ class Regression(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log losses, mean squared error and Pearson's r over all validation rows."""
-        predicted, target = _all_rows([torch.stack([p.cpu(), t.cpu()]) for p, t in self._valid]).unbind()
-        losses = _all_rows([torch.tensor([[float(loss) * n], [n]], dtype=torch.float64) for loss, n in self._train])
+        n = self.trainer.world_size
+        predicted, target = _all_rows([torch.stack([p.cpu(), t.cpu()]) for p, t in self._valid], n).unbind()
+        steps = [torch.tensor([[float(loss) * rows], [rows]], dtype=torch.float64) for loss, rows in self._train]
+        losses = _all_rows(steps, n)
         self._valid.clear()
         self._train.clear()
         r = pearson(predicted, target)
@@ -168,12 +170,12 @@ class ExpressionRegression(Regression):
         ).expression
 
 
-def _all_rows(parts: list[Tensor]) -> Tensor:
+def _all_rows(parts: list[Tensor], n_processes: int) -> Tensor:
     """Columns of all processes' parts ``(k, n)``, side by side."""
     own = torch.cat(parts, dim=1)
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if n_processes == 1:
         return own
-    everyone: list[Any] = [None] * distributed.get_world_size()
+    everyone: list[Any] = [None] * n_processes
     distributed.all_gather_object(everyone, own)
     return torch.cat(everyone, dim=1)
 
@@ -182,4 +184,4 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's r of two vectors; 0 where one does not vary."""
     a, b = a.double() - a.double().mean(), b.double() - b.double().mean()
     scale = a.norm() * b.norm()
-    return (a * b).sum() / scale if scale > 0 else torch.zeros((), dtype=torch.float64)
+    return torch.zeros((), dtype=torch.float64) if scale == 0 else (a * b).sum() / scale

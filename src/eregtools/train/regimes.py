@@ -25,7 +25,7 @@ class Stage:
     max_epochs
         Most passes over the training rows.
     promoter_signal
-        Show the promoter's activity to the model; ``False``: it is 0.
+        Show the gene's signals (promoter activity and tracks) to the predictor; ``False``: they are 0.
     """
 
     learning_rate: float
@@ -101,13 +101,16 @@ class Regime:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"weight_decay is {self.weight_decay}; expected a number of at least 0")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise ValueError(f"gradient_clip is {self.gradient_clip}; expected a positive number or None")
 
     def but(self, **changes: Any) -> Regime:
         """Return the regime with those fields changed; ``None`` keeps a field.
 
-        ``learning_rate`` is that of the first stage, and scales the others; ``max_epochs`` caps every stage.
+        ``learning_rate`` is that of the first stage, and scales the others. ``max_epochs`` is that of a single stage;
+        of several it caps each.
         """
         given = {key: value for key, value in changes.items() if value is not None}
         rate, epochs = given.pop("learning_rate", None), given.pop("max_epochs", None)
