@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] not in names:
         print(f"There is no benchmark {arguments[0]!r}; there are: {', '.join(names)}", file=sys.stderr)
         return 2
-    importlib.import_module(f"benchmarks.{arguments[0]}").run()
+    importlib.import_module(f"benchmarks.{arguments[0]}").run(*arguments[1:])
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,15 @@ from eregtools.pl._style import number, round_down, stack, text_width
 
 # Inches.
 HEADER, GAP, TRACK_GAP, AXIS, RIGHT = 0.17, 0.07, 0.04, 0.31, 0.19
-ARCS, ARCS_OF_MANY, TRACK, TRACK_OF_MANY = 0.62, 0.46, 0.42, 0.27
+ARCS, ARCS_OF_MANY, TRACK, TRACK_OF_MANY, THIN = 0.62, 0.46, 0.42, 0.27, 0.34
+LOLLIPOPS, LOLLIPOPS_OF_MANY, WINDOW, LETTERS, FAN, NOTE = 0.62, 0.46, 0.36, 0.5, 0.16, 0.13
 BOX, BOX_PITCH, LABEL_PITCH, GENE_PITCH = 0.08, 0.125, 0.115, 0.2
 BODY, RISE, TIP = 0.06, 0.07, 0.075
+LINE: Final = 0.13
+"""From the middle of one label to the far end of the next."""
 THINNEST: Final = 1.5 / 72
+NARROWEST_BAND: Final = 4 / 72
+BOX_LEAST: Final = 2.2 / 72
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,72 @@ class Scale:
             ticks.insert(0, -round_down(-self.low))
         return ticks
 
+    def ticks_within(self, height: float) -> list[float]:
+        """Ticks of a panel of a height in inches: with values of both signs, those whose labels are clear of zero's."""
+        least = LINE * (self.high - self.low) / height if self.low < 0 < self.high else 0.0
+        return [tick for tick in self.ticks if tick == 0 or abs(tick) >= least]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One number of each enhancer and biosample.
+
+    Attributes
+    ----------
+    name
+        Axes are labelled ``<name>:<sample>``.
+    unit
+        Stands in parentheses beside the name.
+    values
+        ``{sample: values}`` in the order of the enhancers in view; NaN draws nothing.
+    look
+        Bars, lower bars, or lollipops.
+    filled
+        ``{sample: mask}``: which lollipops have a filled head; ``None``: all.
+    black
+        Draw it in black instead of in the colours of the samples.
+    note
+        Stands above the panels.
+    """
+
+    name: str
+    unit: str
+    values: Mapping[str, np.ndarray]
+    look: Literal["bars", "thin", "lollipops"] = "bars"
+    filled: Mapping[str, np.ndarray] | None = None
+    black: bool = False
+    note: str = ""
+
+    @property
+    def label(self) -> tuple[str, str]:
+        """Name and unit, which are written under each other."""
+        return self.name, f"({self.unit})"
+
+    def height(self, *, many: bool) -> float:
+        """Height of a panel, which is lower where there is one for each of several samples."""
+        if self.look == "lollipops":
+            return LOLLIPOPS_OF_MANY if many else LOLLIPOPS
+        return TRACK_OF_MANY if many else THIN if self.look == "thin" else TRACK
+
 
 class Row(NamedTuple):
-    """One panel: the label of its Axes, its height and the gap below it in inches."""
+    """One panel: the label of its Axes, and its height, the gap below it and the room above it in inches."""
 
     label: str
     height: float
     gap: float
+    above: float = 0.0
+
+
+def place_rows(rows: Sequence[Row], header: float) -> tuple[dict[str, tuple[float, float]], float]:
+    """Bottom and top of each panel, in inches from the bottom of the lowest one, and the height of all."""
+    total = header + sum(row.above + row.height + row.gap for row in rows)
+    places, y = {}, total - header
+    for row in rows:
+        top = y - row.above
+        places[row.label] = (top - row.height, top)
+        y = top - row.height - row.gap
+    return places, total
 
 
 @dataclass(frozen=True)
@@ -169,17 +233,17 @@ def ticks_width(scales: Iterable[Scale]) -> float:
     return max([0.0, *(text_width(number(tick)) for scale in scales for tick in scale.ticks)]) + 0.05
 
 
-def left_margin(samples: Sequence[str], scales: Mapping[str, Scale]) -> float:
+def left_margin(samples: Sequence[str], scales: Sequence[Scale]) -> float:
     """Width of what stands to the left of the panels."""
     names = samples if len(samples) > 1 else ["enhancers"]
     margin = max(text_width(name) for name in names) + 0.06
     if scales:
-        margin = max(margin, ticks_width(scales.values()) + 0.27)
+        margin = max(margin, ticks_width(scales) + 0.27)
     return margin + 0.03
 
 
 def panel_rows(
-    samples: Sequence[str], tracks: Iterable[str], genes: Iterable[PlacedGene], *, arcs: bool, n_label_rows: int
+    samples: Sequence[str], tracks: Iterable[Track], genes: Iterable[PlacedGene], *, arcs: bool, n_label_rows: int
 ) -> list[Row]:
     """Panels from top to bottom."""
     many = len(samples) > 1
@@ -187,14 +251,22 @@ def panel_rows(
     if arcs:
         rows += [Row(f"arcs:{name}", ARCS_OF_MANY if many else ARCS, TRACK_GAP) for name in samples]
     for track in tracks:
-        # As high as the name of the track is long, which is written upright.
-        least = (text_width(track) + 0.06) / len(samples) - TRACK_GAP * many
-        height = max(TRACK_OF_MANY if many else TRACK, least)
-        rows += [Row(f"{track}:{name}", height, TRACK_GAP) for name in samples]
-        rows[-1] = rows[-1]._replace(gap=GAP)
+        # As high as the label of the track is long, which is written upright.
+        least = (max(text_width(line) for line in track.label) + 0.06) / len(samples) - TRACK_GAP * many
+        own = [Row(f"{track.name}:{name}", max(track.height(many=many), least), TRACK_GAP) for name in samples]
+        own[0] = own[0]._replace(above=NOTE if track.note else 0.0)
+        own[-1] = own[-1]._replace(gap=GAP)
+        rows += own
     n_gene_rows = 1 + max((gene.row for gene in genes), default=0)
     return [
         *rows,
         Row("enhancers", BOX_PITCH * len(samples) + LABEL_PITCH * n_label_rows, GAP),
         Row("genes", GENE_PITCH * n_gene_rows + 0.04, 0),
     ]
+
+
+def zoom_rows(*, window: bool) -> list[Row]:
+    """Panels below the genes' axis: the attributions of a window, where that is too wide for letters, and letters."""
+    if not window:
+        return [Row("logo", LETTERS, 0, above=AXIS + FAN)]
+    return [Row("window", WINDOW, FAN, above=AXIS + FAN), Row("logo", LETTERS, 0)]

@@ -1,181 +1,128 @@
-"""Values of a gene's links over the positions of its enhancers, with arcs, enhancers and genes as in a locus.
+"""Numbers of links as tracks over the enhancers that they come from.
 
 Imports matplotlib; import it inside functions only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from mudata import MuData
 
 from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._schema import require_modality
-from eregtools.get._select import gene_labels, layer_row
-from eregtools.pl import _layout, _panels, _style
-from eregtools.pl._region import elements_in, find_region
+from eregtools.pl._layout import Track
 
-_LOLLIPOPS: Final = 0.62
-"""Height of a panel of lollipops in inches."""
+SIGNIFICANCE: Final = "● significant  ○ not"
+"""What filled and open heads say."""
 
-
-@dataclass(frozen=True)
-class Track:
-    """One number of each link.
-
-    Attributes
-    ----------
-    name
-        Axes are labelled ``<name>:<sample>``.
-    unit
-        Stands in parentheses under the name.
-    values
-        In the order of the table of links.
-    lollipops
-        Draw lollipops, else bars.
-    filled
-        Which lollipops have a filled head, in the same order; ``None``: all.
-    black
-        Draw it in black instead of in the colours of the samples.
-    """
-
-    name: str
-    unit: str
-    values: np.ndarray
-    lollipops: bool = False
-    filled: np.ndarray | None = None
-    black: bool = False
+_UNITS: Final = {
+    Layer.attention: "share",
+    Layer.attention_abc: "share",
+    Layer.abc: "share",
+    Layer.contact: "a.u.",
+    Layer.interaction: "probability",
+}
 
 
-def draw_link_tracks(
+def score_track(
     mdata: MuData,
     links: pd.DataFrame,
-    gene: str,
+    layer: str,
     samples: Sequence[str],
-    tracks: Sequence[Track],
-    *,
-    arcs: str | None = None,
-    note: str = "",
-    ax: Axes | None,
-    show: bool | None,
-    figsize: tuple[float, float | None] | None,
-) -> list[Axes] | None:
-    """Panels from top to bottom: arcs, a panel for each track and sample, enhancers, genes.
-
-    `links` are the gene's, as :func:`eregtools.get.links` gives them; `arcs` is the layer among its columns that
-    weighs the arcs. Without arcs, `note` stands above the panels.
-    """
-    region = find_region(mdata, gene, samples, None)
-    genes, enhancers = elements_in(mdata, region)
-    tss = float(genes[Var.tss].loc[gene])
-    values = {track.name: _by_sample(links, track.values, samples, enhancers) for track in tracks}
-    scales = {name: _layout.Scale.of(of_samples.values()) for name, of_samples in values.items()}
-    left = _layout.left_margin(samples, scales)
-    figsize = figsize or (_style.ONE_COLUMN, None)
-    width = figsize[0] - left - _layout.RIGHT if ax is None else ax.get_window_extent().width / ax.figure.dpi
-    if width < 0.5:
-        raise ValueError(
-            f"{max(width, 0):.1f} in are left for the panels of {gene!r} beside their labels; "
-            "give more width by figsize= or ax="
-        )
-    view = _layout.View(region, width)
-    all_genes = require_modality(mdata, Modality.genes)
-    placed = _layout.place_genes(genes, dict(zip(all_genes.var_names, gene_labels(all_genes), strict=True)), view)
-    rows = _layout.panel_rows(samples, scales, placed, arcs=arcs is not None, n_label_rows=1)
-    high = {f"{track.name}:{sample}" for track in tracks if track.lollipops for sample in samples}
-    rows = [row._replace(height=max(row.height, _LOLLIPOPS)) if row.label in high else row for row in rows]
-    colors = dict(zip(samples, _style.COLORS, strict=False))
-    label_at = _layout.ticks_width(scales.values()) + 0.03
-    with _style.mpl.rc_context(_style.RC):
-        frame, panels = _panels.add_panels(rows, _layout.HEADER, view, left=left, ax=ax, figsize=figsize, title=gene)
-        top = frame.get_ylim()[1]
-        _panels.draw_guides(
-            frame,
-            view,
-            bottom=rows[-1].height + _layout.GAP / 2,
-            top=top - _layout.HEADER,
-            tss=tss,
-            marked=enhancers.iloc[:0],
-        )
-        curves = _curves(links, arcs, tss)
-        _panels.draw_header(frame, arcs, curves, colors, width)
-        if arcs is not None:
-            _panels.draw_arcs(panels, curves, colors, view)
-        else:
-            frame.text(width, top - 0.07, note, va="center", ha="right", size=_style.SMALL)
-        for track in tracks:
-            axes = {sample: panels[f"{track.name}:{sample}"] for sample in samples}
-            shades = dict.fromkeys(samples, _style.BLACK) if track.black else colors
-            drawn, scale = values[track.name], scales[track.name]
-            bars = {sample: np.full(len(enhancers), np.nan) for sample in samples} if track.lollipops else drawn
-            _panels.draw_track(
-                axes, f"{track.name}\n({track.unit})", bars, scale, enhancers, view, shades, label_at=label_at
-            )
-            if track.lollipops:
-                heads = links.index >= 0 if track.filled is None else track.filled
-                filled = _by_sample(links, np.asarray(heads, dtype=float), samples, enhancers)
-                _draw_lollipops(axes, drawn, filled, scale, enhancers, shades)
-        unmarked = np.zeros(len(enhancers), dtype=bool)
-        candidates = _candidates(mdata, samples, enhancers)
-        _panels.draw_enhancers(panels["enhancers"], enhancers, candidates, view, colors, marked=unmarked)
-        _panels.draw_genes(panels["genes"], placed, view)
-        _panels.draw_axis(panels["genes"], view, mdata.uns.get(UNS, {}).get(Uns.genome))
-    return _style.finish(list(panels.values()), show=show, own_figure=ax is None)
-
-
-def _by_sample(
-    links: pd.DataFrame, values: np.ndarray, samples: Sequence[str], enhancers: pd.DataFrame
-) -> dict[str, np.ndarray]:
-    """Values ``(n_enhancers,)`` of each sample's links at some enhancers; NaN where there is no link."""
-    series = pd.Series(values, index=pd.MultiIndex.from_frame(links[["sample", Var.enhancer]].astype(str)), dtype=float)
-    return {
-        name: series[series.index.get_level_values(0) == name].droplevel(0).reindex(enhancers.index).to_numpy()
-        for name in samples
-    }
-
-
-def _curves(links: pd.DataFrame, layer: str | None, tss: float) -> pd.DataFrame:
-    """Links with a weight, the weakest first so that strong ones lie on top."""
-    if layer is None:
-        return pd.DataFrame()
-    center = (links[Var.start] + links[Var.end]) / 2
-    curves = links.assign(weight=links[layer], center=center, tss=tss).dropna(subset="weight")
-    return curves.iloc[np.argsort(curves["weight"].abs().to_numpy(), kind="stable")]
-
-
-def _candidates(mdata: MuData, samples: Sequence[str], enhancers: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which enhancers are candidates of each sample; all where that is not known."""
-    adata = require_modality(mdata, Modality.enhancers)
-    if Layer.candidate not in adata.layers:
-        return {name: np.ones(len(enhancers), dtype=bool) for name in samples}
-    at = adata.var_names.get_indexer(enhancers.index)
-    return {name: layer_row(adata, Layer.candidate, name)[at] == 1 for name in samples}
-
-
-def _draw_lollipops(
-    axes: Mapping[str, Axes],
-    values: Mapping[str, np.ndarray],
-    filled: Mapping[str, np.ndarray],
-    scale: _layout.Scale,
     enhancers: pd.DataFrame,
-    colors: Mapping[str, str],
-) -> None:
-    """Stems from zero with a head at the value, over the enhancers' centres."""
-    center = ((enhancers[Var.start] + enhancers[Var.end]) / 2).to_numpy()
-    margin = 0.08 * (scale.high - scale.low)
-    for name, ax in axes.items():
-        made = np.isfinite(values[name])
-        x, y, full = center[made], values[name][made], filled[name][made] == 1
-        ax.axhline(0, color=_style.BLACK, lw=0.4, zorder=1)
-        ax.vlines(x, 0, y, color=colors[name], lw=0.7, zorder=2)
-        faces = np.where(full, colors[name], "white")
-        ax.scatter(x, y, s=7, c=faces, edgecolors=colors[name], linewidths=0.5, zorder=3, clip_on=False)
-        ax.set_ylim(scale.low - margin, scale.high + margin)
-        ax.spines["bottom"].set_visible(False)  # it would pass for the line at zero
-        for text in ax.get_yticklabels():
-            text.set_verticalalignment("center")
+    look: Literal["bars", "thin"] = "bars",
+) -> Track:
+    """Scores of links as bars; effects in per cent.
+
+    `links` are as :func:`eregtools.get.links` gives them. Of several links of one enhancer, the strongest is shown.
+    """
+    unit, factor = _effect_unit(mdata, layer) if _is_effect(mdata, layer) else (_UNITS.get(layer, "score"), 1.0)
+    values = _at_enhancers(_strongest(links, layer), layer, samples, enhancers)
+    return Track(layer, unit, {name: factor * of for name, of in values.items()}, look)
+
+
+def effect_track(
+    mdata: MuData,
+    links: pd.DataFrame,
+    layer: str,
+    samples: Sequence[str],
+    enhancers: pd.DataFrame,
+    *,
+    black: bool = False,
+    note: bool = False,
+) -> Track:
+    """Effects on expression as lollipops, in per cent unless they are differences of predictions.
+
+    Heads are filled where the effect is significant, if `links` tell that; with `note`, this is written above.
+    """
+    unit, factor = _effect_unit(mdata, layer)
+    chosen = _strongest(links, layer)
+    values = _at_enhancers(chosen, layer, samples, enhancers)
+    values = {name: factor * of for name, of in values.items()}
+    significance = Layer.significant(layer)
+    filled = None
+    if significance in links:
+        of_samples = _at_enhancers(chosen, significance, samples, enhancers)
+        filled = {name: of == 1 for name, of in of_samples.items()}
+    said = SIGNIFICANCE if note and filled is not None and len(chosen) else ""
+    return Track(layer, unit, values, "lollipops", filled=filled, black=black, note=said)
+
+
+def with_significance(mdata: MuData, layers: Sequence[str]) -> list[str]:
+    """Layers, and those that tell which of their values are significant, as far as there are such."""
+    there = require_modality(mdata, Modality.links).layers
+    return list(dict.fromkeys([*layers, *(name for name in map(Layer.significant, layers) if name in there)]))
+
+
+def weighted(links: pd.DataFrame, layer: str, tss: pd.Series) -> pd.DataFrame:
+    """Links with a value in a layer: this as their ``weight``, and the ``center`` and ``tss`` that they join.
+
+    The weakest come first, so that strong ones lie on top. `tss` is that of each gene.
+    """
+    links = links[links[layer].notna()]
+    links = links.iloc[np.argsort(links[layer].abs().to_numpy(), kind="stable")]
+    center = (links[Var.start] + links[Var.end]) / 2
+    return links.assign(weight=links[layer], center=center, tss=tss.loc[links[Var.gene]].to_numpy())
+
+
+def _is_effect(mdata: MuData, layer: str) -> bool:
+    """Whether a layer holds changes of expression instead of scores."""
+    measured = Layer.significant(layer) in require_modality(mdata, Modality.links).layers
+    return measured or layer in (Layer.perturbation, Layer.crispr) or _scale_of(mdata, layer) is not None
+
+
+def _effect_unit(mdata: MuData, layer: str) -> tuple[str, float]:
+    """Say the unit of changes of expression, and what to multiply them by."""
+    return ("Δ prediction", 1.0) if _scale_of(mdata, layer) == "model" else ("% change", 100.0)
+
+
+def _scale_of(mdata: MuData, layer: str) -> str | None:
+    """Scale on which knock-outs were made; None for what is none, or where it is not known."""
+    made = mdata.uns.get(UNS, {}).get(Uns.results, {}).get(f"{Modality.links}:{layer}")
+    if made is None or "scale" not in made:
+        return None
+    return "model" if (made["scale"] == "model").all() else "linear"
+
+
+def _strongest(links: pd.DataFrame, layer: str) -> pd.DataFrame:
+    """Strongest link with a value of each sample and enhancer; a significant one counts before others."""
+    chosen = links[links[layer].notna()].assign(size=lambda table: table[layer].abs())
+    order = [name for name in (Layer.significant(layer), "size") if name in chosen]
+    chosen = chosen.sort_values(order, kind="stable", na_position="first")
+    return chosen.drop_duplicates(["sample", Var.enhancer], keep="last")
+
+
+def _at_enhancers(
+    chosen: pd.DataFrame, column: str, samples: Sequence[str], enhancers: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """Column ``(n_enhancers,)`` of each sample's links at some enhancers; NaN where there is no link."""
+    found = {}
+    for name in samples:
+        own = chosen[chosen["sample"] == name]
+        series = pd.Series(own[column].to_numpy(dtype=float), index=own[Var.enhancer].astype(str))
+        found[name] = series.reindex(enhancers.index).to_numpy()
+    return found

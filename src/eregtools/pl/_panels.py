@@ -16,21 +16,27 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
+from eregtools._keys import Var
 from eregtools.pl import _style
 from eregtools.pl._layout import (
     AXIS,
     BODY,
     BOX,
+    BOX_LEAST,
     BOX_PITCH,
     GENE_PITCH,
     LABEL_PITCH,
+    NARROWEST_BAND,
+    NOTE,
     RISE,
     TIP,
     PlacedGene,
     Row,
     Scale,
+    Track,
     View,
     label_place,
+    place_rows,
 )
 from eregtools.pl._style import BLACK, GREY, SMALL, YELLOW, number, text_width
 
@@ -49,7 +55,7 @@ def add_panels(
     title: str,
 ) -> tuple[Axes, dict[str, Axes]]:
     """Axes of the rows by label, in a new figure or in the place of `ax`, and a frame behind them in inches."""
-    needed = header + sum(row.height + row.gap for row in rows)
+    places, needed = place_rows(rows, header)
     if ax is None:
         bottom, total = AXIS, figsize[1] or needed + AXIS
         host: Any = _style.new_figure(figsize[0], total)
@@ -62,14 +68,11 @@ def add_panels(
         warnings.warn(
             f"the panels of {title!r} need {needed + bottom:.1f} in of height and have "
             f"{total:.1f} in, so labels may overlap; leave the height to the figure",
-            stacklevel=3,
+            stacklevel=4,
         )
     boxes = [(x0, bottom / total, width, 1 - bottom / total)]
-    y = total - header * scale
-    for row in rows:
-        y -= row.height * scale
-        boxes.append((x0, y / total, width, row.height * scale / total))
-        y -= row.gap * scale
+    for low, high in places.values():
+        boxes.append((x0, (bottom + low * scale) / total, width, (high - low) * scale / total))
     frame, *axes = _style.panels(host, boxes)
     frame.set(label="frame", xlim=(0, view.width), ylim=(0, needed))
     frame.axis("off")
@@ -84,19 +87,22 @@ def draw_guides(frame: Axes, view: View, *, bottom: float, top: float, tss: floa
     """Line at the gene's TSS and a band at each highlighted enhancer, behind the upper panels."""
     if tss is not None:
         frame.plot([view.inches(tss)] * 2, [bottom, top], color="0.6", lw=0.5, ls=(0, (2, 2)))
-    left, width = view.visible(marked, least=4 / 72)
+    left, width = view.visible(marked, least=NARROWEST_BAND)
     for x, w in zip(view.inches(left), width / view.bp_per_inch, strict=True):
         frame.fill_between([x, x + w], bottom, top, color=YELLOW, alpha=0.35, lw=0)
 
 
-def draw_header(frame: Axes, layer: str | None, arcs: pd.DataFrame, colors: Mapping[str, str], width: float) -> None:
-    """Name of the sample, if there is one, and the scale of the arcs."""
+def draw_header(
+    frame: Axes, layer: str | None, arcs: pd.DataFrame, colors: Mapping[str, str], width: float, note: str
+) -> None:
+    """Name of the sample, if there is one, and the scale of the arcs; without arcs a note."""
     middle = frame.get_ylim()[1] - 0.07
     color = BLACK
     if len(colors) == 1:
         ((name, color),) = colors.items()
         frame.text(0, middle, name, color=color, weight="bold", va="center", size=SMALL)
     if layer is None:
+        frame.text(width, middle, note, va="center", ha="right", size=SMALL)
         return
     if arcs.empty:
         frame.text(width, middle, f"no {layer} links in view", color=GREY, va="center", ha="right", size=SMALL)
@@ -157,9 +163,8 @@ def _dash(weight: float) -> str:
 
 
 def draw_track(
-    axes: Mapping[str, Axes],
-    label: str,
-    values: Mapping[str, np.ndarray],
+    panels: Mapping[str, Axes],
+    track: Track,
     scale: Scale,
     enhancers: pd.DataFrame,
     view: View,
@@ -167,28 +172,73 @@ def draw_track(
     *,
     label_at: float,
 ) -> None:
-    """Bars over the extents of the elements, one scale for all samples; `label_at` inches left of the panels."""
-    left, width = view.visible(enhancers)
-    extent = scale.high - scale.low
+    """Values at the elements, one scale for all samples; the label is `label_at` inches left of the panels."""
+    axes = {name: panels[f"{track.name}:{name}"] for name in colors}
+    colors = dict.fromkeys(colors, BLACK) if track.black else colors
+    draw_scale(list(axes.values()), "\n".join(track.label), scale, view, label_at=label_at)
     for name, ax in axes.items():
-        made = np.isfinite(values[name])
-        ax.bar(left[made], values[name][made], width[made], align="edge", color=colors[name], linewidth=0)
-        ax.set(xlim=(view.region.start, view.region.end), ylim=(scale.low, scale.high + 0.05 * extent))
-        ax.set_yticks(scale.ticks, [number(tick) for tick in scale.ticks])
+        if not np.isfinite(track.values[name]).any():
+            ax.text(0.5, 0.5, "no values in view", transform=ax.transAxes, ha="center", va="center", color=GREY)
+        elif track.look == "lollipops":
+            filled = np.ones(len(enhancers), dtype=bool) if track.filled is None else track.filled[name]
+            _draw_lollipops(ax, enhancers, track.values[name], filled, scale, colors[name])
+        else:
+            _draw_bars(ax, enhancers, track.values[name], view, colors[name])
+
+
+def draw_note(frame: Axes, note: str, top: float, view: View) -> None:
+    """Line over a panel that ends at `top` inches."""
+    if note:
+        frame.text(view.width, top + NOTE / 2, note, va="center", ha="right", size=SMALL)
+
+
+def draw_scale(axes: Sequence[Axes], label: str, scale: Scale, view: View, *, label_at: float) -> None:
+    """Limits and ticks of panels that share a scale, and their label, upright beside all of them."""
+    extent = scale.high - scale.low
+    for ax in axes:
+        ax.set_ylim(scale.low - 0.05 * extent * (scale.low < 0), scale.high + 0.05 * extent)
+        ticks = scale.ticks_within(ax.get_window_extent().height / ax.figure.dpi)
+        ax.set_yticks(ticks, [number(tick) for tick in ticks])
         # The labels of the ends stay within the panel, clear of those of the next one.
-        for tick, text in zip(scale.ticks, ax.get_yticklabels(), strict=True):
+        for tick, text in zip(ticks, ax.get_yticklabels(), strict=True):
             share = (tick - scale.low) / extent
             text.set_verticalalignment("bottom" if share < 0.15 else "top" if share > 0.85 else "center")
         if scale.low < 0:
-            ax.axhline(0, color="black", lw=0.4)
-    first, *others = axes.values()
-    last = others[-1] if others else first
+            ax.axhline(0, color=BLACK, lw=0.4)
+            ax.spines["bottom"].set_visible(False)  # it would pass for the line at zero
+    first, last = axes[0], axes[-1]
     top, bottom = first.get_position().y1, last.get_position().y0
     middle = 1 - (top - bottom) / 2 / first.get_position().height
     first.text(
         -label_at / view.width, middle, label, transform=first.transAxes, rotation=90, ha="right", va="center",
         linespacing=1.15,
     )  # fmt: skip
+
+
+def _draw_bars(ax: Axes, enhancers: pd.DataFrame, values: np.ndarray, view: View, color: str) -> None:
+    """Bars over the extents of the elements."""
+    left, width = view.visible(enhancers)
+    made = np.isfinite(values)
+    ax.bar(left[made], values[made], width[made], align="edge", color=color, linewidth=0)
+    ax.set_xlim(view.region.start, view.region.end)
+
+
+def _draw_lollipops(
+    ax: Axes, enhancers: pd.DataFrame, values: np.ndarray, filled: np.ndarray, scale: Scale, color: str
+) -> None:
+    """Stems from zero with a head at the value, over the elements' centres."""
+    center = ((enhancers[Var.start] + enhancers[Var.end]) / 2).to_numpy()
+    made = np.isfinite(values)
+    x, y = center[made], values[made]
+    ax.axhline(0, color=BLACK, lw=0.4, zorder=1)
+    ax.vlines(x, 0, y, color=color, lw=0.7, zorder=2)
+    faces = np.where(filled[made], color, "white")
+    ax.scatter(x, y, s=7, c=faces, edgecolors=color, linewidths=0.5, zorder=3, clip_on=False)
+    margin = 0.08 * (scale.high - scale.low)
+    ax.set_ylim(scale.low - margin, scale.high + margin)
+    ax.spines["bottom"].set_visible(False)
+    for text in ax.get_yticklabels():
+        text.set_verticalalignment("center")
 
 
 def draw_enhancers(
@@ -201,7 +251,7 @@ def draw_enhancers(
     marked: np.ndarray,
 ) -> None:
     """Draw a row of boxes per sample, filled where the element is the sample's candidate."""
-    left, width = view.visible(enhancers, least=2.2 / 72)
+    left, width = view.visible(enhancers, least=BOX_LEAST)
     wide_left, wide = view.visible(enhancers, least=3.2 / 72)
     left[marked], width[marked] = wide_left[marked], wide[marked]
     centers = []

@@ -6,18 +6,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
 import pandas as pd
 
 from eregtools import get
-from eregtools._keys import UNS, Layer, Modality, Uns, Var
+from eregtools._keys import Layer, Modality, Var
 from eregtools._schema import listed, require_modality
-from eregtools.get._select import check_layer, gene_labels, layer_row, sample_names
+from eregtools.get._select import check_layer, sample_names
 from eregtools.pl._region import Region, elements_in, find_region
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
     from mudata import MuData
+
+    from eregtools.genome import Genome
+    from eregtools.pl._layout import Track
 
 _LINK_LAYERS: Final = (Layer.attention, "attention_abc", Layer.abc, Layer.contact)
 """Layers that weigh the arcs, the preferred one first."""
@@ -39,16 +43,22 @@ def locus(
     flank: int | None = None,
     threshold: float | None = None,
     max_arcs: int | None = None,
+    scores: str | Sequence[str] = (),
+    measured: str | None = None,
+    logo: str | None = None,
+    logo_key: str | None = None,
+    genome: Genome | str | Path | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     figsize: tuple[float, float | None] | None = None,
 ) -> list[Axes] | None:
-    """Draw a locus: weighted links, signal of the elements, enhancers, genes.
+    """Draw a locus: weighted links, signal and scores of the elements, enhancers, genes, and bases of one element.
 
     From the top: arcs from enhancers to the TSS of the gene (of every gene, for a region), wider and more
-    opaque with the weight; signal per element, on one scale for all samples of a track; enhancers, filled
-    where they are candidates of the sample; genes with strand, TSS and name. Elements are at least 1.5 points
-    wide.
+    opaque with the weight; signal per element, on one scale for all samples of a track; scores of the links, at
+    their enhancers; measured effects, where enhancers were tested; enhancers, filled where they are candidates of
+    the sample; genes with strand, TSS and name; below the axis, attributions of one element. Elements are at
+    least 1.5 points wide.
 
     Parameters
     ----------
@@ -73,6 +83,23 @@ def locus(
         Least absolute weight of a link that is drawn.
     max_arcs
         Most links drawn per sample, the strongest first.
+    scores
+        Layers of ``links`` to draw as bars at the enhancers, such as ``("abc", "attention", "perturbation")``; a
+        panel each. Knock-outs are in per cent, unless they were made with ``scale="model"``. Where a region has
+        several links of one enhancer, the strongest is shown.
+    measured
+        Layer of ``links`` with measured effects (fraction by which expression changes), such as ``"crispr"``, drawn
+        as lollipops in per cent at the enhancers that were tested. Where the layer ``<measured>_significant``
+        exists, the heads of significant effects are filled and the others open.
+    logo
+        Element whose attributions (:func:`eregtools.tl.attribute`) are drawn below the axis: an enhancer, a gene (its
+        promoter) or a link by name, or a region for the mean over all windows. For an enhancer of which only
+        the link to the drawn gene was attributed, it is the link. A window that is too wide for letters is drawn
+        as bars, and its stretch with the largest attributions as letters.
+    logo_key
+        Which attributions; default the only ones of the element.
+    genome
+        Genome, path or registered name, for the letters of the logo; default the genome named in the object.
     ax
         Axes whose place the panels take; default a new figure.
     show
@@ -84,15 +111,18 @@ def locus(
     Returns
     -------
     None where the figure is shown, else the list of Axes from top to bottom: ``arcs:<sample>`` for each
-    sample, ``<track>:<sample>`` for each track and sample, ``enhancers``, ``genes``. These names are the
-    labels of the Axes (``ax.get_label()``).
+    sample, ``<track>:<sample>`` for each track and sample, the same for scores and measured effects,
+    ``enhancers``, ``genes``, ``window`` (bars of attributions, if need be) and ``logo``. These names are the labels of
+    the Axes (``ax.get_label()``).
 
     Raises
     ------
     KeyError
-        A gene, sample, layer or highlighted enhancer is not in the object.
+        A gene, sample, layer or highlighted enhancer is not in the object, or the element of the logo has no
+        attributions.
     ValueError
-        A gene name belongs to several ids, a region holds nothing, or there are too many samples.
+        A gene name belongs to several ids, a region holds nothing, or there are too many samples; a
+        layer is asked for twice, several attributions go with the logo, or it is outside of the view.
 
     Examples
     --------
@@ -109,73 +139,46 @@ def locus(
     >>> axes = er.pl.locus(mdata, "MYC", flank=10_000, show=False)
     >>> [ax.get_label() for ax in axes]
     ['activity:K562', 'enhancers', 'genes']
+
+    With scores, measured effects, and the bases of the enhancer that matters most:
+
+    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
+    >>> strongest = er.get.links(mdata, gene="ST7").nsmallest(1, "perturbation")["enhancer"].item()  # doctest: +SKIP
+    >>> er.tl.attribute(mdata, names=strongest, method="ism", genome="hg38.fa")  # doctest: +SKIP
+    >>> er.pl.locus(
+    ...     mdata, "ST7", scores=("abc", "perturbation"), measured="crispr", logo=strongest, genome="hg38.fa"
+    ... )  # doctest: +SKIP
     """
-    from eregtools.pl import _layout, _panels, _style
+    from eregtools.pl._link_tracks import weighted
+    from eregtools.pl._locus_figure import draw_locus
+    from eregtools.pl._zoom import find_zoom
 
     samples = _samples(mdata, sample)
     layer = _link_layer(mdata, links)
-    tracks = _track_layers(mdata, tracks)
+    track_layers, score_layers = _track_layers(mdata, tracks), _score_layers(mdata, scores)
+    _check_names(track_layers, score_layers, measured)
     labels = _highlighted(mdata, highlight)
     region = find_region(mdata, gene_or_region, samples, flank)
-    genes, enhancers = elements_in(mdata, region)
+    _, enhancers = elements_in(mdata, region)
     for name in labels:
         if name not in enhancers.index:
             raise ValueError(f"highlighted {name!r} is outside of {region}; widen the view with flank=")
-    arcs = _strongest(_arcs(mdata, region, layer, samples), threshold, max_arcs)
-    signal = {track: _signal(mdata, track, samples, enhancers) for track in tracks}
-
-    scales = {track: _layout.Scale.of(values.values()) for track, values in signal.items()}
-    left = _layout.left_margin(samples, scales)
-    figsize = figsize or (_style.ONE_COLUMN, None)
-    width = figsize[0] - left - _layout.RIGHT if ax is None else ax.get_window_extent().width / ax.figure.dpi
-    if width < 0.5:
-        raise ValueError(
-            f"{max(width, 0):.1f} in are left for the panels of {gene_or_region!r} beside their labels; "
-            "give more width by figsize= or ax="
-        )
-    view = _layout.View(region, width)
-    all_genes = require_modality(mdata, Modality.genes)
-    placed = _layout.place_genes(genes, dict(zip(all_genes.var_names, gene_labels(all_genes), strict=True)), view)
-    label_rows = _layout.label_rows(labels, enhancers, view)
-    rows = _layout.panel_rows(
-        samples, tracks, placed, arcs=layer is not None, n_label_rows=1 + max(label_rows.values(), default=-1)
-    )
-    header = _layout.HEADER if layer is not None or len(samples) == 1 else 0.05
-
-    colors = dict(zip(samples, _style.COLORS, strict=False))
-    with _style.mpl.rc_context(_style.RC):
-        frame, panels = _panels.add_panels(rows, header, view, left=left, ax=ax, figsize=figsize, title=gene_or_region)
-        _panels.draw_guides(
-            frame,
-            view,
-            bottom=rows[-1].height + _layout.GAP / 2,
-            top=frame.get_ylim()[1] - header,
-            tss=None if region.gene is None else float(genes[Var.tss].loc[region.gene]),
-            marked=enhancers.loc[list(labels)],
-        )
-        _panels.draw_header(frame, layer, arcs, colors, width)
-        if layer is not None:
-            _panels.draw_arcs(panels, arcs, colors, view)
-        for track in tracks:
-            _panels.draw_track(
-                {name: panels[f"{track}:{name}"] for name in samples},
-                f"{track}\n({_UNITS.get(track, 'signal')})",
-                signal[track],
-                scales[track],
-                enhancers,
-                view,
-                colors,
-                label_at=_layout.ticks_width(scales.values()) + 0.03,
-            )
-        candidates = _candidates(mdata, samples, enhancers)
-        marked = enhancers.index.isin(list(labels))
-        _panels.draw_enhancers(panels["enhancers"], enhancers, candidates, view, colors, marked=marked)
-        _panels.draw_enhancer_labels(
-            panels["enhancers"], enhancers, labels, label_rows, view, _layout.BOX_PITCH * len(samples)
-        )
-        _panels.draw_genes(panels["genes"], placed, view)
-        _panels.draw_axis(panels["genes"], view, mdata.uns.get(UNS, {}).get(Uns.genome))
-    return _style.finish(list(panels.values()), show=show, own_figure=ax is None)
+    if logo is None and (logo_key is not None or genome is not None):
+        raise ValueError("logo_key= and genome= go with logo=, the element whose attributions are to be drawn")
+    zoom = None if logo is None else find_zoom(mdata, logo, logo_key, region, genome)
+    drawn = [name for name in (layer, *score_layers, measured) if name is not None]
+    table = _links(mdata, region, drawn, samples) if drawn else pd.DataFrame()
+    curves = None
+    if layer is not None:
+        curves = _strongest(weighted(table, layer, mdata[Modality.genes].var[Var.tss]), threshold, max_arcs)
+    return draw_locus(
+        mdata, region, samples,
+        [
+            *_signal_tracks(mdata, track_layers, samples, enhancers),
+            *_link_tracks(mdata, table, score_layers, measured, samples, enhancers),
+        ],
+        title=gene_or_region, arcs=layer, curves=curves, labels=labels, zoom=zoom, ax=ax, show=show, figsize=figsize,
+    )  # fmt: skip
 
 
 def _samples(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
@@ -210,6 +213,19 @@ def _track_layers(mdata: MuData, tracks: str | Sequence[str] | None) -> list[str
     return chosen
 
 
+def _score_layers(mdata: MuData, scores: str | Sequence[str]) -> list[str]:
+    chosen = [scores] if isinstance(scores, str) else list(dict.fromkeys(scores))
+    for layer in chosen:
+        check_layer(mdata, Modality.links, layer)
+    return chosen
+
+
+def _check_names(tracks: Sequence[str], scores: Sequence[str], measured: str | None) -> None:
+    names = [*tracks, *scores, *([] if measured is None else [measured])]
+    if repeated := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise ValueError(f"{listed(repeated)} would be drawn twice; name it in one of tracks=, scores= and measured=")
+
+
 def _highlighted(mdata: MuData, highlight: str | Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
     if highlight is None:
         return {}
@@ -223,41 +239,46 @@ def _highlighted(mdata: MuData, highlight: str | Sequence[str] | Mapping[str, st
     return labels
 
 
-def _arcs(mdata: MuData, region: Region, layer: str | None, samples: list[str]) -> pd.DataFrame:
-    """Weighted links of the region's gene, or of every gene, with both ends in the region."""
-    if layer is None:
-        return pd.DataFrame()
+def _links(mdata: MuData, region: Region, layers: Sequence[str], samples: list[str]) -> pd.DataFrame:
+    """Links of the region's gene, or of every gene, with both ends in the region."""
+    from eregtools.pl._link_tracks import with_significance
+
     genes = require_modality(mdata, Modality.genes).var
     shown = region.overlapping(genes)
     shown = shown[(shown[Var.tss] >= region.start) & (shown[Var.tss] < region.end)]
     names = list(shown.index) if region.gene is None else [region.gene]
-    arcs = get.links(mdata, gene=names, sample=samples, layers=layer).rename(columns={layer: "weight"})
-    arcs = arcs[(arcs[Var.start] >= region.start) & (arcs[Var.end] <= region.end) & arcs["weight"].notna()]
-    center = (arcs[Var.start] + arcs[Var.end]) / 2
-    return arcs.assign(center=center, tss=genes[Var.tss].loc[arcs[Var.gene]].to_numpy())
+    links = get.links(mdata, gene=names, sample=samples, layers=with_significance(mdata, layers))
+    return links[(links[Var.start] >= region.start) & (links[Var.end] <= region.end)]
 
 
-def _strongest(arcs: pd.DataFrame, threshold: float | None, max_arcs: int | None) -> pd.DataFrame:
-    """Links over the threshold, the weakest first so that strong ones lie on top."""
-    if arcs.empty:
-        return arcs
-    arcs = arcs.iloc[np.argsort(arcs["weight"].abs().to_numpy(), kind="stable")]
+def _strongest(curves: pd.DataFrame, threshold: float | None, max_arcs: int | None) -> pd.DataFrame:
+    """Links over the threshold, and of these the strongest of each sample, which come last."""
     if threshold is not None:
-        arcs = arcs[arcs["weight"].abs() >= threshold]
+        curves = curves[curves["weight"].abs() >= threshold]
     if max_arcs is not None:
-        arcs = arcs.groupby("sample", observed=True).tail(max_arcs)
-    return arcs
+        curves = curves.groupby("sample", observed=True).tail(max_arcs)
+    return curves
 
 
-def _signal(mdata: MuData, layer: str, samples: list[str], enhancers: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Values ``(n_enhancers,)`` of each sample at some enhancers."""
-    adata = require_modality(mdata, Modality.enhancers)
-    at = adata.var_names.get_indexer(enhancers.index)
-    return {name: layer_row(adata, layer, name)[at].astype(float) for name in samples}
+def _signal_tracks(mdata: MuData, layers: Sequence[str], samples: list[str], enhancers: pd.DataFrame) -> list[Track]:
+    from eregtools.pl._layout import Track
+    from eregtools.pl._locus_figure import signal_at
+
+    return [Track(layer, _UNITS.get(layer, "signal"), signal_at(mdata, layer, samples, enhancers)) for layer in layers]
 
 
-def _candidates(mdata: MuData, samples: list[str], enhancers: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which enhancers are candidates of each sample; all where that is not known."""
-    if Layer.candidate not in require_modality(mdata, Modality.enhancers).layers:
-        return {name: np.ones(len(enhancers), dtype=bool) for name in samples}
-    return {name: row == 1 for name, row in _signal(mdata, Layer.candidate, samples, enhancers).items()}
+def _link_tracks(
+    mdata: MuData,
+    links: pd.DataFrame,
+    scores: Sequence[str],
+    measured: str | None,
+    samples: list[str],
+    enhancers: pd.DataFrame,
+) -> list[Track]:
+    from eregtools.pl._link_tracks import effect_track, score_track
+
+    tracks = [score_track(mdata, links, layer, samples, enhancers, look="thin") for layer in scores]
+    if measured is not None:
+        one = len(samples) == 1
+        tracks.append(effect_track(mdata, links, measured, samples, enhancers, black=one, note=True))
+    return tracks

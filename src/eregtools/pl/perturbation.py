@@ -9,23 +9,16 @@ import numpy as np
 import pandas as pd
 
 from eregtools import get
-from eregtools._keys import LINK_SCORES, UNS, Layer, Modality, Uns
-from eregtools._schema import listed, require_modality
+from eregtools._keys import LINK_SCORES, Layer, Modality, Var
+from eregtools._schema import listed
 from eregtools.get._select import check_layer, find_gene, gene_labels, sample_names
+from eregtools.pl._region import elements_in, find_region
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
 _MOST_SAMPLES: Final = 4
-
-_UNITS: Final = {
-    Layer.attention: "share",
-    Layer.attention_abc: "share",
-    Layer.abc: "share",
-    Layer.contact: "a.u.",
-    Layer.interaction: "probability",
-}
 
 
 def perturbation(
@@ -89,38 +82,21 @@ def perturbation(
     >>> [ax.get_label() for ax in axes]
     ['perturbation:K562', 'enhancers', 'genes']
     """
-    from eregtools.pl import _link_tracks
+    from eregtools.pl._link_tracks import SIGNIFICANCE, effect_track, with_significance
+    from eregtools.pl._locus_figure import draw_locus
 
     name, samples = find_gene(mdata, gene), _samples(mdata, sample)
     layers = [layer] if compare is None else [layer, compare]
-    significant = Layer.significant(compare or "")
-    has_significance = significant in require_modality(mdata, Modality.links).layers
-    links = _links(mdata, name, samples, [*layers, significant] if has_significance else layers)
-    plain = _is_difference(mdata, layer)
-    track = _link_tracks.Track(
-        layer,
-        "Δ prediction" if plain else "% change",
-        links[layer].to_numpy() * (1 if plain else 100),
-        lollipops=True,
-    )
-    label = gene_labels(mdata[Modality.genes])[mdata[Modality.genes].var_names.get_loc(name)]
-    tracks, note = [track], f"{label} without each enhancer"
+    links = _links(mdata, name, samples, [layer] if compare is None else [layer, *with_significance(mdata, [compare])])
+    region = find_region(mdata, name, samples, None)
+    _, enhancers = elements_in(mdata, region)
+    tracks = [effect_track(mdata, links, layer, samples, enhancers)]
+    note = f"{gene_labels(mdata[Modality.genes])[mdata[Modality.genes].var_names.get_loc(name)]} without each enhancer"
     if compare is not None:
-        tracks.append(
-            _link_tracks.Track(
-                compare,
-                "% change",
-                100 * links[compare].to_numpy(),
-                lollipops=True,
-                filled=(links[significant] == 1).to_numpy() if has_significance else None,
-                black=len(samples) == 1,
-            )
-        )
-        heads = "● significant  ○ not" if has_significance else ""
+        tracks.append(effect_track(mdata, links, compare, samples, enhancers, black=len(samples) == 1))
+        heads = SIGNIFICANCE if tracks[-1].filled is not None else ""
         note = "    ".join(filter(None, (_correlation(links, layers), heads)))
-    return _link_tracks.draw_link_tracks(
-        mdata, links, name, samples, tracks, note=note, ax=ax, show=show, figsize=figsize
-    )
+    return draw_locus(mdata, region, samples, tracks, title=gene, note=note, ax=ax, show=show, figsize=figsize)
 
 
 def attention(
@@ -179,15 +155,20 @@ def attention(
     >>> [ax.get_label() for ax in axes]
     ['arcs:K562', 'attention:K562', 'enhancers', 'genes']
     """
-    from eregtools.pl import _link_tracks
+    from eregtools.pl._link_tracks import score_track, weighted
+    from eregtools.pl._locus_figure import draw_locus
 
     name, samples = find_gene(mdata, gene), _samples(mdata, sample)
     chosen = _score_layers(mdata, layers)
     links = _links(mdata, name, samples, chosen)
-    tracks = [_link_tracks.Track(key, _UNITS.get(key, "score"), links[key].to_numpy()) for key in chosen]
-    return _link_tracks.draw_link_tracks(
-        mdata, links, name, samples, tracks, arcs=chosen[0], ax=ax, show=show, figsize=figsize
-    )
+    region = find_region(mdata, name, samples, None)
+    _, enhancers = elements_in(mdata, region)
+    tracks = [score_track(mdata, links, key, samples, enhancers) for key in chosen]
+    tss = mdata[Modality.genes].var[Var.tss]
+    return draw_locus(
+        mdata, region, samples, tracks, title=gene, arcs=chosen[0], curves=weighted(links, chosen[0], tss),
+        ax=ax, show=show, figsize=figsize,
+    )  # fmt: skip
 
 
 def _samples(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
@@ -219,12 +200,6 @@ def _links(mdata: MuData, gene: str, samples: list[str], layers: Sequence[str]) 
             f"no link of {gene} in {listed(samples)} has a value in layer {layers[0]!r}, so there is nothing to draw"
         )
     return links
-
-
-def _is_difference(mdata: MuData, layer: str) -> bool:
-    """Whether a layer holds differences of predictions instead of fractions of expression."""
-    made = mdata.uns.get(UNS, {}).get(Uns.results, {}).get(f"{Modality.links}:{layer}")
-    return made is not None and "scale" in made and bool((made["scale"] == "model").all())
 
 
 def _correlation(links: pd.DataFrame, layers: Sequence[str]) -> str:
