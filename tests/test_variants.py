@@ -260,7 +260,7 @@ def test_vcf_with_several_alleles(world, mdata, seqs, tmp_path):
     assert found["Start"].tolist() == [50_009] * 3
     split = pd.DataFrame({"Chromosome": "chr2", "Start": [50_009], "Ref": letters[0], "Alt": [",".join(others[:2])]})
     again = er.tl.variant_effect(mdata, split, model=seqs, targets="activity", genome=world.genome)
-    assert np.allclose(again["activity_effect"], found["activity_effect"][:2])
+    assert np.allclose(again["activity_effect"], found["activity_effect"][:2], atol=1e-5)
     assert again["variant"].tolist() == [f"chr2:50009:{letters[0]}:{alt}" for alt in others[:2]]
 
 
