@@ -33,6 +33,8 @@ class Uns:
     activity: Final = "activity"
     mrna_features: Final = "mrna_features"
     perturbations: Final = "perturbations"
+    motifs: Final = "motifs"
+    motif_hits: Final = "motif_hits"
 
 
 class Var:

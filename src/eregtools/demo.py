@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from eregtools import datasets, io, pl, pp, tl
-from eregtools._keys import Layer, Modality, Var
+from eregtools._keys import INTERVAL, Layer, Modality, Var
 from eregtools._logging import logger
 from eregtools.datasets.demo import DEMO_CONFIG, DEMO_FOLD, DEMO_TEST, simulated_object
 from eregtools.genome import Genome
@@ -18,9 +18,11 @@ from eregtools.models import EPInformerConfig, EPInformerSeqConfig, zoo
 if TYPE_CHECKING:
     from mudata import MuData
 
+    from eregtools.models import EPInformer
+
 _WEIGHTS = "EPInformer-PE-Activity/K562/CAGE"
 _FIGURE_FORMATS = ("png", "pdf")
-MAX_EPOCHS = 16
+MAX_EPOCHS = 24
 
 
 def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) -> pd.DataFrame:
@@ -59,9 +61,6 @@ def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) ->
     return table
 
 
-_TOWER = (64, 32, 32, 32, 48)
-
-
 def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
     """Simulate a genome, build the object from its files, train a compact EPInformer, and judge it on a chromosome.
 
@@ -74,85 +73,122 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
 
     Returns
     -------
-    On the held-out chromosome: Pearson's r with measured expression of the model, of the baseline without sequence
-    and the noise ceiling; average precision on the planted links of attention, ABC and distance.
+    On the held-out chromosome: Pearson's r with measured expression of the model, of the same model on shuffled
+    sequence, of attention over features alone, of the baselines, and the noise ceiling; average precision on the
+    planted links of the change without each enhancer, of attention, ABC, distance and the nearest gene, the share of
+    planted links, and the ceiling.
     """
     out = writable_folder(out)
     simulation = datasets.simulate(out / "files", seed=seed, config=DEMO_CONFIG, overwrite=True)
     mdata = simulated_object(simulation)
-    tl.abc(mdata)
+    models = {DEMO_FOLD: _trained(mdata, out / "model", seed)}
+    featured = tl.train_expression(mdata, assay="RNA", fold=DEMO_FOLD, use_sequence=False, rng=seed)
     tl.baseline_expression(mdata, assay="RNA")
-    encoder = tl.train_activity(
-        mdata,
-        fold=DEMO_FOLD,
-        config=EPInformerSeqConfig(window=512, hidden=64, tower_channels=_TOWER),
-        learning_rate=2e-3,
-        max_epochs=10,
-        patience=3,
-        rng=seed,
-    )
-    model = tl.train_expression(
-        mdata,
-        assay="RNA",
-        fold=DEMO_FOLD,
-        encoder=encoder,
-        config=EPInformerConfig(window=512, embedding_dim=32, n_layers=2, tower_channels=_TOWER),
-        reverse_complement=True,
-        max_shift=16,
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        batch_size=32,
-        max_epochs=MAX_EPOCHS,
-        patience=6,
-        folder=out / "model",
-        rng=seed,
-    )
-    tl.predict_expression(mdata, {DEMO_FOLD: model}, assay="RNA")
-    tl.attention(mdata, {DEMO_FOLD: model}, assay="RNA")
+    tl.predict_expression(mdata, models, assay="RNA")
+    tl.abc(mdata)
+    tl.attention(mdata, models, assay="RNA")
+    tl.perturb(mdata, models, assay="RNA")
 
-    table = _judge(mdata, simulation)
+    expression = _judged_expression(mdata, models, {DEMO_FOLD: featured})
     held_out = pp.subset(mdata, genes=_genes_on(mdata, DEMO_TEST))
-    _save(pl.locus(held_out, _planted_gene(held_out, simulation), links=Layer.attention, show=False), out / "locus")
+    pairs = _planted_pairs(held_out, simulation)
+    links = tl.evaluate_links(held_out, pairs, scores=list(_LINK_SCORES), bins=(), n_bootstrap=0)
+    table = _summary(expression, links, simulation)
+
+    gene = _planted_gene(held_out, simulation)
+    _save(pl.locus(held_out, gene, links=Layer.attention, show=False), out / "locus")
+    _save(pl.perturbation(held_out, gene, show=False), out / "perturbation")
     _save(pl.expression_scatter(held_out, assay="RNA", show=False), out / "expression")
+    _save(pl.performance_by_fold(expression, show=False), out / "performance")
+    _save(pl.pr_curve(held_out, pairs, scores=list(_LINK_SCORES), labels=_LINK_SCORES, show=False), out / "links")
+    _save(pl.training(out / "model", show=False), out / "training")
     io.write(mdata, out / "simulated.h5mu")
     logger.info("wrote %s", ", ".join(sorted(str(path) for path in out.iterdir())))
     return table
 
 
+_TOWER = (64, 32, 32, 32, 48)
+
+
+def _trained(mdata: MuData, folder: Path, seed: int) -> EPInformer:
+    """Train a compact EPInformer whose tower begins as that of an enhancer predictor."""
+    encoder = tl.train_activity(
+        mdata,
+        fold=DEMO_FOLD,
+        config=EPInformerSeqConfig(window=512, hidden=64, tower_channels=_TOWER),
+        learning_rate=2e-3,
+        max_epochs=min(10, MAX_EPOCHS),
+        patience=3,
+        rng=seed,
+    )
+    return tl.train_expression(
+        mdata,
+        assay="RNA",
+        fold=DEMO_FOLD,
+        encoder=encoder,
+        config=EPInformerConfig(window=512, embedding_dim=32, n_layers=1, tower_channels=_TOWER),
+        reverse_complement=True,
+        max_shift=16,
+        learning_rate=2e-3,
+        max_epochs=MAX_EPOCHS,
+        folder=folder,
+        overwrite=True,
+        rng=seed,
+    )
+
+
+_EXPRESSION = {
+    "model": "EPInformer",
+    "shuffled": "EPInformer, shuffled sequence",
+    "features": "attention without sequence",
+    "trees": "trees without sequence",
+    "promoter_mrna": "trees, promoter activity and mRNA",
+    "promoter": "promoter activity",
+    "nearest": "enhancer activity",
+}
+_LINK_SCORES = {"-perturbation": "change without enhancer", "attention": "attention", "abc": "ABC"}
+
+
+def _judged_expression(mdata: MuData, models: Any, featured: Any) -> pd.DataFrame:
+    """Scores of the model, and beside the baselines those of attention over features alone."""
+    table = tl.evaluate_expression(mdata, models, assay="RNA", n_bootstrap=0)
+    plain = tl.evaluate_expression(mdata, featured, assay="RNA", n_bootstrap=0)
+    plain = plain[plain["predictor"] == "model"].assign(predictor="features")
+    return pd.concat([table, plain], ignore_index=True)
+
+
+def _planted_pairs(mdata: MuData, simulation: datasets.Simulation) -> pd.DataFrame:
+    """Links of the object as labelled pairs, whether each is planted."""
+    links, enhancers = mdata[Modality.links], mdata[Modality.enhancers]
+    truth = simulation.links.set_index(simulation.links["enhancer"] + "|" + simulation.links["gene"])["share"]
+    pairs = enhancers.var.loc[links.var[Var.enhancer], list(INTERVAL)].reset_index(drop=True)
+    pairs[Var.gene] = links.var[Var.gene].to_numpy()
+    pairs["positive"] = (truth.reindex(links.var_names) >= simulation.config.min_share).to_numpy()
+    return pairs
+
+
+def _summary(expression: pd.DataFrame, links: pd.DataFrame, simulation: datasets.Simulation) -> pd.DataFrame:
+    metrics = simulation.metrics[simulation.config.samples[0]]
+    r = expression[expression["fold"] == "pooled"].set_index("predictor")["pearson"]
+    precision = links.set_index("predictor")["average_precision"]
+    scores = {
+        "expression, Pearson r": {name: r[key] for key, name in _EXPRESSION.items()}
+        | {"noise ceiling (all genes)": metrics["noise_ceiling"]},
+        "links, average precision": {name: precision[key] for key, name in _LINK_SCORES.items()}
+        | {
+            "distance": precision["distance"],
+            "nearest gene": precision["nearest_gene"],
+            "share of planted links": links["prevalence"].iloc[0],
+            "ceiling (all links)": metrics["ceiling_auprc"],
+        },
+    }
+    rows = [(task, name, float(value)) for task, values in scores.items() for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["task", "score", DEMO_TEST]).round(3).set_index(["task", "score"])
+
+
 def _genes_on(mdata: MuData, chromosome: str) -> list[str]:
     table = mdata[Modality.genes].var
     return table.index[(table[Var.chromosome] == chromosome).to_numpy()].tolist()
-
-
-def _judge(mdata: MuData, simulation: datasets.Simulation) -> pd.DataFrame:
-    from sklearn.metrics import average_precision_score
-
-    test = _genes_on(mdata, DEMO_TEST)
-    genes = {layer: mdata[Modality.genes].to_df(layer).iloc[0][test] for layer in ("RNA", "RNA_pred", "RNA_baseline")}
-    links = mdata[Modality.links]
-    on_test = links.var[Var.gene].isin(test).to_numpy()
-    truth = simulation.links.set_index(simulation.links["enhancer"] + "|" + simulation.links["gene"])["share"]
-    planted = (truth.reindex(links.var_names[on_test]) >= simulation.config.min_share).to_numpy()
-    scores = {
-        "attention": links.layers[Layer.attention][0],
-        "ABC": links.layers[Layer.abc][0],
-        "distance": -links.var[Var.distance].abs().to_numpy(),
-    }
-    sample = simulation.config.samples[0]
-    rows: list[tuple[str, str, float]] = [
-        ("expression, Pearson r", "EPInformer", genes["RNA_pred"].corr(genes["RNA"])),
-        ("expression, Pearson r", "baseline without sequence", genes["RNA_baseline"].corr(genes["RNA"])),
-        ("expression, Pearson r", "noise ceiling (all genes)", simulation.metrics[sample]["noise_ceiling"]),
-    ]
-    rows += [
-        ("links, average precision", name, average_precision_score(planted, np.nan_to_num(score[on_test])))
-        for name, score in scores.items()
-    ]
-    rows.append(("links, average precision", "share of planted links", float(planted.mean())))
-    rows.append(("links, average precision", "ceiling (all links)", simulation.metrics[sample]["ceiling_auprc"]))
-    table = pd.DataFrame(rows, columns=["task", "score", DEMO_TEST])
-    table[DEMO_TEST] = table[DEMO_TEST].astype(float).round(3)
-    return table.set_index(["task", "score"])
 
 
 def _planted_gene(mdata: MuData, simulation: datasets.Simulation) -> str:

@@ -7,6 +7,7 @@ from eregtools.io.contacts import ContactBand, ContactsInfo, contact_of_pairs, c
 from eregtools.io.gtf import read_genes, read_gtf
 from eregtools.io.link_export import write_bedpe, write_interact
 from eregtools.io.links import read_abc, read_bedpe, read_crispr, read_re2g
+from eregtools.io.meme import read_meme, write_meme
 from eregtools.io.store import read, write
 from eregtools.io.tables import read_intervals_table, read_table
 from eregtools.io.vcf import read_vcf
@@ -28,6 +29,7 @@ __all__ = [
     "read_genes",
     "read_gtf",
     "read_intervals_table",
+    "read_meme",
     "read_narrowpeak",
     "read_re2g",
     "read_table",
@@ -36,4 +38,5 @@ __all__ = [
     "write_attributions",
     "write_bedpe",
     "write_interact",
+    "write_meme",
 ]

@@ -164,7 +164,8 @@ def _crispri_legacy(n_slot: int, n_gene: int) -> Recipe:
 def _log(n_slot: int, n_gene: int, tracks: Sequence[str] = (), gene_tracks: Sequence[str] = ()) -> Recipe:
     distance = Feature(_DISTANCE, "log10(1 + |x| / 1000)")
     contact = Feature(_CONTACT, "log10(0.0001 + x)")
-    activity = Feature(_ACTIVITY, "log10(0.1 + x)", promoter="log10(0.1 + x)" if tracks else 0.0)
+    own = n_gene - len(tracks) - len(gene_tracks) > len(MRNA_FEATURES)
+    activity = Feature(_ACTIVITY, "log10(0.1 + x)", promoter="log10(0.1 + x)" if own else 0.0)
     slot = ((), (distance,), (distance, activity), (distance, contact, activity))[n_slot - len(tracks)]
     n_gene -= len(tracks) + len(gene_tracks)
     genes = _gene_features(n_gene, density="log10(0.1 + x)", promoter="log10(0.1 + x)")

@@ -12,6 +12,8 @@ from eregtools.tl.evaluate_eqtl import evaluate_eqtl
 from eregtools.tl.evaluate_links import evaluate_links
 from eregtools.tl.expression import predict_expression
 from eregtools.tl.links import attention, attention_abc, link_scores
+from eregtools.tl.motif_hits import motif_hits
+from eregtools.tl.motifs import motifs
 from eregtools.tl.perturb import perturb
 from eregtools.tl.train import train_activity, train_expression
 from eregtools.tl.variants import variant_effect
@@ -28,6 +30,8 @@ __all__ = [
     "evaluate_expression",
     "evaluate_links",
     "link_scores",
+    "motif_hits",
+    "motifs",
     "perturb",
     "predict_activity",
     "predict_expression",

@@ -97,7 +97,9 @@ def _with_seqlets(
     return seqlets.assign(
         reverse=nearest.reverse[:, 0],
         **{PATTERN: pd.Categorical(of_pattern, categories=list(patterns))},
-        motif=pd.Categorical.from_codes(nearest.motif[:, 0], categories=list(known)).remove_unused_categories(),
+        motif=pd.Categorical.from_codes(
+            nearest.motif[:, 0], categories=pd.Index(list(known))
+        ).remove_unused_categories(),
         motif_p=nearest.p_value[:, 0],
         motif_q=nearest.q_value[:, 0],
     ), patterns

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eregtools.tl._tomtom import Matches
 
 _FLANK: Final = 3
-"""Bases on either side of a called seqlet that are compared, too: calls leave out the ends of motifs."""
+"""Bases on either side of what stands out that are compared, too: attributions are small at the ends of motifs."""
 _TRIM: Final = 0.3
 """The ends of a pattern are cut off where attributions are less than this share of the largest."""
 _MAJORITY: Final = 0.5
@@ -55,9 +55,9 @@ class Pattern:
 
     @property
     def consensus(self) -> str:
-        """Base that more than half of the seqlets have at each position, else N."""
+        """Base that more than half of the seqlets have at each position, else N; no N at the ends."""
         common = np.where(self.pwm.max(axis=1) > _MAJORITY, self.pwm.argmax(axis=1), UNKNOWN)
-        return "".join(np.array([*BASES, "N"])[common])
+        return "".join(np.array([*BASES, "N"])[common]).strip("N")
 
 
 def align(windows: Windows, seqlets: pd.DataFrame, start: NDArray[np.int64], length: int, sign: int) -> Pattern:
@@ -152,14 +152,15 @@ def _trimmed(windows: Windows, seqlets: pd.DataFrame, sign: int) -> list[Pattern
     whole = align(windows, seqlets, start, int(end[0] - start[0]), sign)
     height = np.abs(whole.contributions).sum(axis=1)
     high = np.flatnonzero(height >= _TRIM * height.max())
-    left, right = int(high[0]), int(high[-1]) + 1
+    left, right = max(int(high[0]) - _FLANK, 0), min(int(high[-1]) + 1 + _FLANK, len(height))
     begin = np.where(reverse, end - right, start + left)
     codes, observed = cut(windows, seqlets["row"].to_numpy(), begin, reverse, right - left)
     core = seqlets.assign(
         start=begin, end=begin + right - left, attribution=observed.sum(axis=1, dtype=np.float64), p_value=np.nan
     )[list(SEQLET)]
     known = (codes < UNKNOWN).all(axis=1)
-    return [align(windows, core[known], begin[known], right - left, sign)] if known.any() else []
+    kept = np.flatnonzero(known)
+    return [align(windows, core.iloc[kept], begin[kept], right - left, sign)] if len(kept) else []
 
 
 def _tfmodisco() -> Any:

@@ -131,7 +131,7 @@ def rank_matches(compared: NDArray[np.float64], n_matches: int) -> tuple[NDArray
     )
 
 
-def strands(reverse: NDArray[np.bool_]) -> pd.Categorical:
+def strands(reverse: NDArray[np.bool_]) -> pd.Categorical[str]:
     """``-`` where reverse, else ``+``."""
     return pd.Categorical(np.where(reverse, "-", "+"), categories=["+", "-"])
 
@@ -142,7 +142,7 @@ def threads() -> Iterator[int]:
     import numba
 
     before = numba.get_num_threads()
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     n_jobs = most if settings.n_jobs < 0 else max(1, min(settings.n_jobs, most))
     numba.set_num_threads(n_jobs)
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from eregtools.genome import Genome
     from eregtools.io.meme import Motifs
+    from eregtools.tl._motif_scan import Hits
 
 _BYTES_A_HIT: Final = 150
 
@@ -59,7 +60,7 @@ def motif_hits(
     window
         For genes without ``key``: bp around the TSS.
     threshold
-        Largest p-value of a hit.
+        P-value that hits are below.
     both_strands
         Scan the reverse strand, too.
     genome
@@ -78,9 +79,9 @@ def motif_hits(
     ``sequence``
         The instance, 5′ to 3′ on its strand.
     ``score``
-        Sum of log2(probability / 0.25), with 0.0001 added to probabilities.
+        Sum of log2((probability + 0.0001) / 0.25), each rounded to 0.1; instances of negative score are left out.
     ``p_value``
-        Probability that a random sequence of equally frequent bases has this score or more.
+        Share of all sequences of this length that have this score or more.
     ``element``
         Name of the element, or of the row of the table; not for the whole genome. An instance in two overlapping
         regions has two rows.
@@ -101,8 +102,8 @@ def motif_hits(
 
     Notes
     -----
-    FIMO: Grant, Bailey and Noble 2011, by memelite, which rounds scores to 0.1 for their p-values. An instance that
-    holds an unknown base is left out.
+    FIMO: Grant, Bailey and Noble 2011, by memelite, with equally frequent bases as background. An instance that holds
+    an unknown base is left out. There are no q-values.
 
     Examples
     --------
@@ -111,33 +112,93 @@ def motif_hits(
     >>> import eregtools as er
     >>> fasta = Path(tempfile.mkdtemp()) / "toy.fa"
     >>> _ = fasta.write_text(">chr1\nTTTTTTTTGATTACATTTTTTTT\n")
-    >>> motif = np.eye(4)[[0, 3, 0, 0, 3, 0, 1]]  # ATAATAC
-    >>> er.tl.motif_hits(None, {"m": np.eye(4)[[2, 0, 3, 3, 0, 1, 0]]}, genome=fasta)  # doctest: +SKIP
-      motif Chromosome  Start  End Strand sequence  score  p_value
-    0     m       chr1      8   15      +  GATTACA   14.0  0.00006
+    >>> motif = np.eye(4)[[2, 0, 3, 3, 0, 1, 0]]
+    >>> hits = er.tl.motif_hits(None, {"gattaca": motif}, genome=fasta)  # doctest: +SKIP
+    >>> hits[["Start", "End", "Strand", "sequence"]]  # doctest: +SKIP
+       Start  End Strand sequence
+    0      8   15      +  GATTACA
     """
     matrices = as_motifs(motifs)
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}; expected a p-value, more than 0 and at most 1")
     if isinstance(regions, MuData):
         validate(regions, full=False)
-        places, found_in = _of_object(regions, modality, key, window), object_genome(regions, genome)
+        places, source = _of_object(regions, modality, key, window), object_genome(regions, genome)
     else:
-        if key is not None or key_added is not None:
-            raise ValueError("key= and key_added= go with an object; regions= is none")
-        if genome is None:
-            raise ValueError("in which genome? pass genome=")
-        found_in = get_genome(genome)
-        places = _of_genome(found_in) if regions is None else _of_table(regions, found_in)
+        places, source = _without_object(regions, genome, key, key_added)
     bases = int((places[Var.end] - places[Var.start]).sum())
     expected = int(bases * threshold * len(matrices) * (1 + both_strands))
-    require_memory(expected * _BYTES_A_HIT, f"about {expected:,} hits", "take fewer regions or motifs, or a smaller threshold")
-    hits = scan(places, matrices, found_in, threshold=threshold, both_strands=both_strands)
+    require_memory(expected * _BYTES_A_HIT, f"about {expected:,} hits", "take fewer regions or a smaller threshold")
+    hits = scan(places, matrices, source, threshold=threshold, both_strands=both_strands)
     table = _table(hits, places, list(matrices))
-    if key is not None:
-        table["attribution"] = _attribution(regions, key, modality, hits, places)
+    if isinstance(regions, MuData) and key is not None:
+        table["attribution"] = _attribution(regions[modality].varm[key], hits, places)
     if regions is None:
         table = table.drop(columns="element")
-    if key_added is not None:
+    if isinstance(regions, MuData) and key_added is not None:
         entry(regions, Uns.motif_hits)[key_added] = table.set_axis(table.index.astype(str))
     return table
+
+
+def _of_object(mdata: MuData, modality: str, key: str | None, window: int) -> pd.DataFrame:
+    """Regions of the elements that are to be scanned, by name."""
+    elements = require_modality(mdata, modality)
+    if key is not None:
+        table = attributed_windows(mdata, key, modality)
+        return table.set_axis(elements.var_names[table["row"]])
+    if modality == Modality.genes:
+        if window < 1:
+            raise ValueError(f"window is {window}; expected at least 1 bp")
+        start = elements.var[Var.tss].to_numpy(dtype=np.int64) - window // 2
+        return elements.var[[Var.chromosome]].assign(**{Var.start: start, Var.end: start + window})
+    if modality == Modality.links:
+        raise ValueError("which sequence of the links? pass key=, or modality='enhancers' for all elements")
+    return elements.var[list(INTERVAL)]
+
+
+def _without_object(
+    regions: pd.DataFrame | None, genome: Genome | str | Path | None, key: str | None, key_added: str | None
+) -> tuple[pd.DataFrame, Genome]:
+    """Regions of a table, or of the whole genome, and the genome."""
+    if key is not None or key_added is not None:
+        raise ValueError("key= and key_added= go with an object, and regions= is none")
+    if genome is None:
+        raise ValueError("regions of which genome? pass genome=")
+    source = get_genome(genome)
+    if regions is None:
+        sizes = source.chrom_sizes
+        return pd.DataFrame({Var.chromosome: list(sizes), Var.start: 0, Var.end: list(sizes.values())}), source
+    if not isinstance(regions, pd.DataFrame):
+        raise TypeError(f"regions= is a {type(regions).__name__}; expected a MuData, a table of intervals, or None")
+    if missing := [name for name in INTERVAL if name not in regions]:
+        raise KeyError(f"the regions have no column {', '.join(missing)}; expected {', '.join(INTERVAL)}")
+    source.check_intervals(regions, "regions")
+    return regions[list(INTERVAL)], source
+
+
+def _table(hits: Hits, places: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    own = places.iloc[hits.region]
+    start = own[Var.start].to_numpy(dtype=np.int64) + hits.start
+    return pd.DataFrame(
+        {
+            "motif": pd.Categorical.from_codes(hits.motif, categories=pd.Index(names)),
+            Var.chromosome: pd.Categorical(own[Var.chromosome].astype(str)),
+            Var.start: start,
+            Var.end: start + hits.length,
+            Var.strand: strands(hits.reverse),
+            "sequence": hits.sequence,
+            "score": hits.score,
+            "p_value": hits.p_value,
+            "element": pd.Categorical(own.index.astype(str)),
+        }
+    )
+
+
+def _attribution(values: NDArray[np.float16], hits: Hits, places: pd.DataFrame) -> NDArray[np.float32]:
+    """Sum of the attributions of the bases of each hit."""
+    row, first = (places[name].to_numpy()[hits.region] for name in ("row", "first"))
+    total = np.empty(len(hits), dtype=np.float32)
+    for some, length in hits.of_each_length():
+        columns = (first + hits.start)[some, None] + np.arange(length)
+        total[some] = values[row[some, None], columns].sum(axis=1, dtype=np.float32)
+    return total

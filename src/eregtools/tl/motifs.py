@@ -129,9 +129,9 @@ def motifs(
     Notes
     -----
     TF-MoDISco: Shrikumar et al. 2018, by modisco-lite, with the parameters of its command. Patterns are trimmed to
-    where their attributions are at least 0.3 of the largest. Tom-tom: Gupta et al. 2007, by memelite. P-values of
-    seqlets rank them; they are no error rates, since attributions of neighbouring bases go together. With
-    ``"seqlets"`` a pattern was chosen for being like its motif, so that its p-value is too good.
+    where their attributions are at least 0.3 of the largest, and three bases beyond. Tom-tom: Gupta et al. 2007, by
+    memelite. P-values of seqlets rank them; they are no error rates, since attributions of neighbouring bases go
+    together. With ``"seqlets"`` a pattern was chosen for being like its motif, so that its p-value is too good.
 
     Examples
     --------
@@ -153,8 +153,8 @@ def motifs(
     elements = require_attributions(mdata, key, modality)
     if method == "modisco" and Varm.hypothetical(key) not in elements.varm:
         raise KeyError(
-            f"method='modisco' needs attributions to each of the four bases; under {key!r} {modality} have only those to "
-            "the base that is there; run er.tl.attribute with hypothetical=True, or use method='seqlets'"
+            f"method='modisco' needs attributions to each base at each position, which {modality} do not have under "
+            f"{key!r}; run er.tl.attribute with hypothetical=True, or use method='seqlets'"
         )
     known = {} if motifs is None else as_motifs(motifs)
     windows = read_windows(mdata, key, modality, object_genome(mdata, genome))

@@ -258,8 +258,9 @@ def train_expression(
         ``"paper"``: batch 64, AdamW with betas (0.9, 0.99), the epoch with the least validation mean squared error,
         patience 6. ``"published"``: what the published weights show: batch 16, the epoch with the highest squared
         correlation, patience 3; a first stage without promoter signal and a second, with it, at a tenth of the rate,
-        of one epoch (up to 20 with contact). ``"eregtools"``: ours, the epoch with the least validation loss; without
-        sequence 14 epochs of batches of 128 with the squared error, the one with the highest correlation.
+        of one epoch (up to 20 with contact). ``"eregtools"``: ours, 30 epochs of batches of 32 neighbouring genes with
+        a rate that falls as a cosine, the epoch with the least validation loss; without sequence 14 epochs of batches
+        of 128 with the squared error, the one with the highest correlation.
     recipe
         How features are transformed: ``"log"`` (ours), ``"legacy"`` (the published weights') or ``"v2"``; see
         :func:`eregtools.models.get_recipe`. It is stored with the model. ``None``: the regime's.
