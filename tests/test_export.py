@@ -85,7 +85,8 @@ class TestCard:
         text = model_card(expression_model())
         rows = re.findall(r"^\| `(\w+)` \| (enhancer|gene) \| `(.+?)` \| (.*?) \|$", text, re.MULTILINE)
         recipe = er.models.get_recipe("log", n_slot_features=2, n_gene_features=9)
-        expected = [(f.name, "enhancer", f.transform, f"{f.promoter:g}") for f in recipe.slot_features]
+        own = [f"`{f.promoter}` of its own" if isinstance(f.promoter, str) else "0" for f in recipe.slot_features]
+        expected = [(f.name, "enhancer", f.transform, slot) for f, slot in zip(recipe.slot_features, own, strict=True)]
         expected += [(f.name, "gene", f.transform, "") for f in recipe.gene_features]
         assert [(name, of, transform.replace("\\|", "|"), slot) for name, of, transform, slot in rows] == expected
         assert "an unknown base (N) is 0.25" in text

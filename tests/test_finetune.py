@@ -149,6 +149,8 @@ class TestRefused:
         assert model.provenance["leakage"] == "yes"
         er.tl.predict_activity(mdata, {1: model}, genome=genome, device="cpu")
         assert mdata.uns["eregtools"]["results"]["enhancers:activity_pred"]["leakage"].tolist() == ["yes"]
+        with pytest.raises(ValueError, match="the encoder began from weights that saw what its fold holds out"):
+            train(encoder=model)
         with pytest.raises(ValueError, match="layer 'activity_pred' was predicted by weights that were trained"):
             er.tl.evaluate_activity(mdata, genome=genome)
 

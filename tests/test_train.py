@@ -74,7 +74,7 @@ def test_every_variant_trains_and_predicts(mdata, variant, tmp_path):
 
 
 def test_expression_is_learnt_better_than_chance(mdata):
-    model = train(mdata, variant="PE-Activity", max_epochs=30, patience=15)
+    model = train(mdata, variant="PE-Activity", max_epochs=30, patience=15, regime="paper", recipe="log", batch_size=16)
     er.tl.predict_expression(mdata, {1: model}, assay="RNA", device="cpu")
     on_test = (mdata["genes"].var["Chromosome"] == "chr3").to_numpy()
     predicted, observed = (mdata["genes"].layers[key][0][on_test] for key in ("RNA_pred", "RNA"))
