@@ -286,6 +286,14 @@ def test_modisco_needs_hypothetical_attributions(genome, mdata):
         er.tl.motifs(mdata, key=KEY, method="modisco", genome=genome)
 
 
+@pytest.mark.parametrize("factor", [0, 1])
+def test_modisco_needs_attributions_of_both_signs(genome, mdata, factor):
+    values = mdata["enhancers"].varm[KEY]
+    values[:] = np.abs(values) * factor
+    with pytest.raises(ValueError, match="are not positive in some places and negative in others"):
+        er.tl.motifs(mdata, key=KEY, method="modisco", genome=genome)
+
+
 def test_attributions_of_nothing(genome, mdata):
     mdata["enhancers"].varm[KEY][:] = np.nan
     with pytest.raises(ValueError, match="none of the 240 enhancers has attributions under 'truth'"):
@@ -316,6 +324,7 @@ def test_missing_libraries(genome, mdata, monkeypatch, library, call, says):
     [
         ({"threshold": 0}, ValueError, "threshold is 0; expected a p-value"),
         ({"key": KEY}, ValueError, "key= and key_added= go with an object"),
+        ({"key_added": "a/b"}, ValueError, "key_added='a/b' cannot name a result"),
         ({"genome": None}, ValueError, "regions of which genome"),
         ({"regions": [1]}, TypeError, "regions= is a list; expected a MuData, a table of intervals, or None"),
         ({"regions": pd.DataFrame({"Start": [1]})}, KeyError, "no column Chromosome, End"),

@@ -61,6 +61,12 @@ class Search:
         return _SIGNS[self.sign]
 
 
+def check_result_name(key_added: str) -> None:
+    """Names of results are text that can be written."""
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        raise ValueError(f"key_added={key_added!r} cannot name a result; expected text without '/'")
+
+
 def seqlets_and_patterns(
     windows: Windows, search: Search, known: Mapping[str, Pwm]
 ) -> tuple[pd.DataFrame, dict[str, Pattern]]:

@@ -119,6 +119,7 @@ def patterns_by_modisco(
         )
     filled, order = fill_unknown(windows, rng), rng.permutation(len(windows))
     assert filled.hypothetical is not None
+    _require_both_signs(filled.observed)
     with threads():
         found = find(
             one_hot=filled.one_hot()[order],
@@ -144,6 +145,17 @@ def patterns_by_modisco(
             )
             patterns += _trimmed(windows, seqlets, sign)
     return patterns
+
+
+def _require_both_signs(observed: NDArray[np.float32]) -> None:
+    """Refuse what TF-MoDISco-lite cannot tell noise in: it models sums of either sign by those near zero."""
+    total = np.cumsum(np.pad(observed, ((0, 0), (1, 0))), axis=1, dtype=np.float64)
+    sums = total[:, _CORE:] - total[:, :-_CORE]
+    if not ((sums > 0).any() and (sums < 0).any()):
+        raise ValueError(
+            f"sums of attributions over {_CORE} bp are not positive in some places and negative in others, which "
+            "method='modisco' needs to tell noise; use method='seqlets'"
+        )
 
 
 def _trimmed(windows: Windows, seqlets: pd.DataFrame, sign: int) -> list[Pattern]:

@@ -15,6 +15,7 @@ from eregtools.genome import get_genome
 from eregtools.io.attributions import attributed_windows
 from eregtools.io.meme import as_motifs
 from eregtools.tl._motif_scan import scan
+from eregtools.tl._motif_search import check_result_name
 from eregtools.tl._tomtom import strands
 from eregtools.tl.expression import object_genome
 
@@ -118,6 +119,8 @@ def motif_hits(
        Start  End Strand sequence
     0      8   15      +  GATTACA
     """
+    if key_added is not None:
+        check_result_name(key_added)
     matrices = as_motifs(motifs)
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}; expected a p-value, more than 0 and at most 1")

@@ -15,7 +15,7 @@ from eregtools._schema import entry, validate
 from eregtools._settings import settings
 from eregtools.io.attributions import require_attributions
 from eregtools.io.meme import as_motifs, as_table
-from eregtools.tl._motif_search import PATTERN, Search, seqlets_and_patterns
+from eregtools.tl._motif_search import PATTERN, Search, check_result_name, seqlets_and_patterns
 from eregtools.tl._seqlets import read_windows
 from eregtools.tl._tomtom import compare, strands
 from eregtools.tl.expression import object_genome
@@ -147,7 +147,9 @@ def motifs(
     """
     seed = settings.seed if rng is None else rng
     search = Search(method, sign, threshold, n_seqlets, min_seqlets, max_q, seed)
-    _check_storage(n_matches, key_added)
+    check_result_name(key_added)
+    if n_matches < 1:
+        raise ValueError(f"n_matches is {n_matches}; expected at least 1")
     validate(mdata, full=False)
     mdata = mdata.copy() if copy else mdata
     elements = require_attributions(mdata, key, modality)
@@ -173,13 +175,6 @@ def motifs(
     entry(mdata, Uns.motifs)[key_added] = found
     logger.info("%d seqlets in %d windows, %d patterns", len(seqlets), len(windows), len(patterns))
     return mdata if copy else None
-
-
-def _check_storage(n_matches: int, key_added: str) -> None:
-    if n_matches < 1:
-        raise ValueError(f"n_matches is {n_matches}; expected at least 1")
-    if not isinstance(key_added, str) or not key_added or "/" in key_added:
-        raise ValueError(f"key_added={key_added!r} cannot name a result; expected text without '/'")
 
 
 def _pattern_tables(patterns: dict[str, Pattern], known: dict[str, Pwm], n_matches: int) -> dict[str, Any]:
