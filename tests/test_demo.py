@@ -19,13 +19,11 @@ def scores(table: pd.DataFrame) -> dict[str, float]:
     return table.iloc[:, 0].droplevel("task").to_dict()
 
 
-def test_from_files_to_figures_on_a_small_genome(tmp_path, monkeypatch):
+def test_from_files_to_figures_on_a_small_genome(tmp_path):
     small = er.datasets.SimulationConfig(
         n_chromosomes=8, chromosome_length=300_000, n_genes=120, n_elements=160, promoter_weight=4.0
     )
-    monkeypatch.setattr(demo, "DEMO_CONFIG", small)
-    monkeypatch.setattr(demo, "MAX_EPOCHS", 1)
-    table = demo.run_simulated(tmp_path / "out", seed=1)
+    table = demo.run_simulated(tmp_path / "out", seed=1, config=small, max_epochs=1)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == WRITTEN
     found = scores(table)
     assert set(found) >= {"EPInformer", "trees without sequence", "attention", "ABC", "distance"}

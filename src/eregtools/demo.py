@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "EPInformer-PE-Activity/K562/CAGE"
 _FIGURE_FORMATS = ("png", "pdf")
-MAX_EPOCHS = 24
 
 
 def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) -> pd.DataFrame:
@@ -61,7 +60,14 @@ def run_k562(folder: str | Path, out: str | Path, *, gene: str | None = None) ->
     return table
 
 
-def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
+def run_simulated(
+    out: str | Path,
+    *,
+    seed: int = 0,
+    config: datasets.SimulationConfig = DEMO_CONFIG,
+    n_layers: int = 1,
+    max_epochs: int = 24,
+) -> pd.DataFrame:
     """Simulate a genome, build the object from its files, train a compact EPInformer, and judge it on a chromosome.
 
     Parameters
@@ -70,6 +76,12 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
         Folder to write to: ``files/`` (the simulation), the figures, the model and ``simulated.h5mu``.
     seed
         Seed of the simulation and of training.
+    config
+        Parameters of the simulation: at least eight chromosomes.
+    n_layers
+        Layers of attention of the model.
+    max_epochs
+        Epochs of the expression model; the enhancer predictor that its tower begins as takes ten at most.
 
     Returns
     -------
@@ -79,9 +91,9 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
     planted links, and the ceiling.
     """
     out = writable_folder(out)
-    simulation = datasets.simulate(out / "files", seed=seed, config=DEMO_CONFIG, overwrite=True)
+    simulation = datasets.simulate(out / "files", seed=seed, config=config, overwrite=True)
     mdata = simulated_object(simulation)
-    models = {DEMO_FOLD: _trained(mdata, out / "model", seed)}
+    models = {DEMO_FOLD: _trained(mdata, out / "model", seed, n_layers, max_epochs)}
     featured = tl.train_expression(mdata, assay="RNA", fold=DEMO_FOLD, use_sequence=False, rng=seed)
     tl.baseline_expression(mdata, assay="RNA")
     tl.predict_expression(mdata, models, assay="RNA")
@@ -110,14 +122,14 @@ def run_simulated(out: str | Path, *, seed: int = 0) -> pd.DataFrame:
 _TOWER = (64, 32, 32, 32, 48)
 
 
-def _trained(mdata: MuData, folder: Path, seed: int) -> EPInformer:
+def _trained(mdata: MuData, folder: Path, seed: int, n_layers: int, max_epochs: int) -> EPInformer:
     """Train a compact EPInformer whose tower begins as that of an enhancer predictor."""
     encoder = tl.train_activity(
         mdata,
         fold=DEMO_FOLD,
         config=EPInformerSeqConfig(window=512, hidden=64, tower_channels=_TOWER),
         learning_rate=2e-3,
-        max_epochs=min(10, MAX_EPOCHS),
+        max_epochs=min(10, max_epochs),
         patience=3,
         rng=seed,
     )
@@ -126,11 +138,11 @@ def _trained(mdata: MuData, folder: Path, seed: int) -> EPInformer:
         assay="RNA",
         fold=DEMO_FOLD,
         encoder=encoder,
-        config=EPInformerConfig(window=512, embedding_dim=32, n_layers=1, tower_channels=_TOWER),
+        config=EPInformerConfig(window=512, embedding_dim=32, n_layers=n_layers, tower_channels=_TOWER),
         reverse_complement=True,
         max_shift=16,
         learning_rate=2e-3,
-        max_epochs=MAX_EPOCHS,
+        max_epochs=max_epochs,
         folder=folder,
         overwrite=True,
         rng=seed,
