@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from eregtools._logging import progress_bar
-from eregtools.train.modules import Regression
+from eregtools.train.modules import Training
 from eregtools.train.regimes import MONITORS
 
 
@@ -28,7 +28,7 @@ class StepSeed(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed dropout."""
-        assert isinstance(pl_module, Regression)
+        assert isinstance(pl_module, Training)
         entropy = (self.seed, len(pl_module.history), batch_idx, trainer.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
@@ -48,7 +48,7 @@ class BestEpoch(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Compare the epoch with the best one."""
-        assert isinstance(pl_module, Regression)
+        assert isinstance(pl_module, Training)
         self.last_epoch = len(pl_module.history) - 1
         last = pl_module.history[-1]
         value = last[MONITORS[self.monitor]]
@@ -91,7 +91,7 @@ class EpochLog(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the log; the first process alone does."""
-        assert isinstance(pl_module, Regression)
+        assert isinstance(pl_module, Training)
         if trainer.is_global_zero:
             write_log(self.path, self.earlier + numbered(pl_module.history, self.stage))
 
@@ -114,7 +114,7 @@ def write_log(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 class EpochBar(lightning.Callback):
-    """One progress bar over the epochs, with the validation loss and r of the last one."""
+    """One progress bar over the epochs, with the validation loss and headline metric of the last one."""
 
     def __init__(self, description: str) -> None:
         self.description = description
@@ -128,10 +128,10 @@ class EpochBar(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Move on by an epoch."""
-        assert isinstance(pl_module, Regression)
+        assert isinstance(pl_module, Training)
         if self._bar is not None:
             last = pl_module.history[-1]
-            self._bar.set_postfix({name: f"{last[name]:.3f}" for name in ("val_loss", "val_r")})
+            self._bar.set_postfix({name: f"{last[name]:.3f}" for name in ("val_loss", pl_module.headline)})
             self._bar.update()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:

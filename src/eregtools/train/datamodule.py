@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 import numpy as np
@@ -18,6 +18,20 @@ from eregtools.batches.windows import Augmentation, WindowBatch, fingerprint
 from eregtools.models.epinformer import EPInformer
 from eregtools.models.layers import Standardise
 from eregtools.train.regimes import BatchOrder
+
+
+class Rows(Protocol):
+    """Rows to learn from, of a kind that draws its own changes of them."""
+
+    def __len__(self) -> int: ...
+
+    def drawn(self, rows: NDArray[np.int64], rng: np.random.Generator | None) -> dict[str, Tensor]:
+        """Tensors of a batch of rows, ``target`` among them; without ``rng`` as they are."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash (sha256) of everything a model could learn from."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -135,7 +149,7 @@ class Batches(Dataset[dict[str, Tensor]]):
     Parameters
     ----------
     data
-        Genes or windows.
+        Genes, windows, or rows of another kind; these are drawn anew in each epoch where there is a seed.
     batch_size
         Rows of a batch, over all processes.
     seed
@@ -150,7 +164,7 @@ class Batches(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        data: GeneData | WindowBatch,
+        data: GeneData | WindowBatch | Rows,
         batch_size: int,
         *,
         seed: int | None = None,
@@ -202,15 +216,17 @@ class Batches(Dataset[dict[str, Tensor]]):
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         whole = self._batches[number]
         rows = whole[self.process :: self.n_processes]
+        rng = np.random.default_rng((self.seed or 0, self.epoch, number, self.process))
         if isinstance(self.data, GeneData):
             batch = self.data.batch(rows, padded_slots=self.padded_slots)
-        else:
+        elif isinstance(self.data, WindowBatch):
             part = self.data.take(rows)
             batch = {"codes": torch.from_numpy(part.codes), "target": torch.from_numpy(part.target)}
+        else:
+            batch = self.data.drawn(rows, None if self.seed is None else rng)
         # Processes average their gradients: each one's mean loss counts by its share of the rows.
         batch["share"] = torch.tensor(len(rows) * self.n_processes / len(whole))
         if self.augmentation is not None and "codes" in batch:
-            rng = np.random.default_rng((self.seed or 0, self.epoch, number, self.process))
             batch["codes"] = torch.from_numpy(self.augmentation(batch["codes"].numpy(), rng))
         return batch
 

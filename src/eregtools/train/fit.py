@@ -21,7 +21,7 @@ from eregtools._logging import logger
 from eregtools.models.normalisation import over_processes
 from eregtools.train.callbacks import BestEpoch, EpochBar, EpochLog, StepSeed, numbered
 from eregtools.train.datamodule import TrainingData
-from eregtools.train.modules import Regression
+from eregtools.train.modules import Training
 
 LOG_FOLDER = "log"
 LOG_FILE = "metrics.csv"
@@ -89,7 +89,7 @@ class Engine:
 
 
 def fit(
-    module: Regression,
+    module: Training,
     data: TrainingData,
     *,
     engine: Engine,
@@ -118,8 +118,8 @@ def fit(
 
     Returns
     -------
-    Of the last stage: epochs run, the best epoch, and its validation loss and r. ``stage_metrics`` has them for each,
-    ``history`` the columns of the log.
+    Of the last stage: epochs run, the best epoch, and its losses and validation metrics. ``stage_metrics`` has them
+    for each, ``history`` the columns of the log.
 
     Raises
     ------
@@ -136,11 +136,14 @@ def fit(
             module.stage, module.history = stage, []
             best = _fit_stage(module, data, engine, seed + number - 1, _Place(folder, number, log, resume))
             log += numbered(module.history, number)
-            of_best = {key: module.history[best.epoch][key] for key in ("train_loss", "val_loss", "val_mse", "val_r")}
+            of_best = {key: value for key, value in module.history[best.epoch].items() if "minus" not in key}
             stages.append({"epochs": len(module.history), "best_epoch": best.epoch + 1, **of_best})
     module.network.cpu().float().eval().requires_grad_(True)
     last = stages[-1]
-    logger.info("best of %d epochs is %d: validation r %.3f", last["epochs"], last["best_epoch"], last["val_r"])
+    metric = module.headline.removeprefix("val_")
+    logger.info(
+        "best of %d epochs is %d: validation %s %.3f", last["epochs"], last["best_epoch"], metric, last[module.headline]
+    )
     columns = {name: [row[name] for row in log] for name in log[0]}
     return last | ({"stage_metrics": stages} if len(stages) > 1 else {}) | {"history": columns}
 
@@ -167,7 +170,7 @@ class _Place:
         return found
 
 
-def _fit_stage(module: Regression, data: TrainingData, engine: Engine, seed: int, place: _Place) -> BestEpoch:
+def _fit_stage(module: Training, data: TrainingData, engine: Engine, seed: int, place: _Place) -> BestEpoch:
     best = BestEpoch(module.regime.monitor, module.regime.patience)
     done = place.read(finished=True)
     if done:
@@ -192,7 +195,7 @@ def _fit_stage(module: Regression, data: TrainingData, engine: Engine, seed: int
     return best
 
 
-def _run(module: Regression, data: TrainingData, engine: Engine, seed: int, place: _Place, best: BestEpoch) -> None:
+def _run(module: Training, data: TrainingData, engine: Engine, seed: int, place: _Place, best: BestEpoch) -> None:
     """Run the optimiser, from the stage's last checkpoint where there is one."""
     last = place.checkpoint()
     state = place.read()

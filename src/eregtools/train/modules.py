@@ -12,12 +12,16 @@ from torch import Tensor, distributed, nn
 from eregtools.models.epinformer import EPInformer, EPInformerSeq
 from eregtools.train.regimes import Regime, Stage
 
-_LOSSES = {"smooth_l1": nn.functional.smooth_l1_loss, "mse": nn.functional.mse_loss}
+_LOSSES = {
+    "smooth_l1": nn.functional.smooth_l1_loss,
+    "mse": nn.functional.mse_loss,
+    "bce": nn.functional.binary_cross_entropy_with_logits,
+}
 _WARM_UP = 0.1
 
 
-class Regression(lightning.LightningModule):
-    """A network trained on one number a row.
+class Training(lightning.LightningModule):
+    """A network trained on one target a row.
 
     Parameters
     ----------
@@ -31,10 +35,13 @@ class Regression(lightning.LightningModule):
     stage
         Which of the regime's stages is run.
     history
-        One dictionary an epoch: losses, validation mean squared error and r, learning rate.
+        One dictionary an epoch: losses and validation metrics.
+    headline
+        Validation metric that is shown while it runs.
     """
 
     network: nn.Module
+    headline: str
 
     def __init__(self, network: nn.Module, regime: Regime) -> None:
         super().__init__()
@@ -50,9 +57,17 @@ class Regression(lightning.LightningModule):
         """Prediction ``(n,)`` for a batch."""
         raise NotImplementedError
 
+    def training_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Mean loss of the rows of a batch."""
+        return self._loss(self.predict(batch), batch["target"])
+
+    def metrics(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Metrics of all validation rows beside their loss."""
+        raise NotImplementedError
+
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         """Loss of a batch."""
-        loss = self._loss(self.predict(batch), batch["target"])
+        loss = self.training_loss(batch)
         self._train.append((loss.detach(), len(batch["target"])))
         return loss * batch["share"]
 
@@ -61,20 +76,17 @@ class Regression(lightning.LightningModule):
         self._valid.append((self.predict(batch).float(), batch["target"].float()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log losses, mean squared error and Pearson's r over all validation rows."""
+        """Log losses, and metrics over all validation rows."""
         n = self.trainer.world_size
         predicted, target = _all_rows([torch.stack([p.cpu(), t.cpu()]) for p, t in self._valid], n).unbind()
         steps = [torch.tensor([[float(loss) * rows], [rows]], dtype=torch.float64) for loss, rows in self._train]
         losses = _all_rows(steps, n)
         self._valid.clear()
         self._train.clear()
-        r = pearson(predicted, target)
         metrics = {
             "train_loss": losses[0].sum() / losses[1].sum(),
             "val_loss": self._loss(predicted, target),
-            "val_mse": nn.functional.mse_loss(predicted, target),
-            "val_r": r,
-            "val_minus_r2": -(r**2),
+            **self.metrics(predicted, target),
         }
         self.history.append({name: float(value) for name, value in metrics.items()})
         self.log_dict({name: value.float() for name, value in metrics.items()})
@@ -84,16 +96,15 @@ class Regression(lightning.LightningModule):
         checkpoint["history"] = self.history
 
     def configure_optimizers(self) -> Any:
-        """AdamW over the parameters that are not frozen."""
+        """Optimiser of the regime over the parameters that are not frozen."""
         how = self.regime
         parameters = [p for p in self.parameters() if p.requires_grad]
         decaying = [p for p in parameters if how.decay == "all" or p.ndim > 1]
         groups = [{"params": decaying}]
         if others := [p for p in parameters if not (how.decay == "all" or p.ndim > 1)]:
             groups.append({"params": others, "weight_decay": 0.0})  # type: ignore[dict-item]
-        optimiser = torch.optim.AdamW(
-            groups, lr=self.stage.learning_rate, weight_decay=how.weight_decay, betas=how.betas
-        )
+        kind = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}[how.optimiser]
+        optimiser = kind(groups, lr=self.stage.learning_rate, weight_decay=how.weight_decay, betas=how.betas)
         if how.schedule == "constant":
             return optimiser
         total = int(self.trainer.estimated_stepping_batches)
@@ -106,6 +117,31 @@ def _cosine(step: int, total: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
+
+
+class Regression(Training):
+    """A network trained on one number a row."""
+
+    headline = "val_r"
+
+    def metrics(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Mean squared error and Pearson's r."""
+        r = pearson(predicted, target)
+        return {"val_mse": nn.functional.mse_loss(predicted, target), "val_r": r, "val_minus_r2": -(r**2)}
+
+
+class Classification(Training):
+    """A network trained on one label a row; it predicts logits."""
+
+    headline = "val_auprc"
+
+    def metrics(self, predicted: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Areas under the ROC and the precision-recall curve."""
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        label, score = target.numpy() > 0.5, predicted.numpy()
+        auprc = torch.tensor(average_precision_score(label, score))
+        return {"val_auroc": torch.tensor(roc_auc_score(label, score)), "val_auprc": auprc, "val_minus_auprc": -auprc}
 
 
 class ActivityRegression(Regression):

@@ -8,9 +8,14 @@ from typing import Any, Final, Literal
 
 BatchNormRows = Literal["masked", "legacy"]
 BatchOrder = Literal["random", "locus"]
-Monitor = Literal["loss", "mse", "r2"]
+Monitor = Literal["loss", "mse", "r2", "auprc"]
 
-MONITORS: Final[Mapping[str, str]] = {"loss": "val_loss", "mse": "val_mse", "r2": "val_minus_r2"}
+MONITORS: Final[Mapping[str, str]] = {
+    "loss": "val_loss",
+    "mse": "val_mse",
+    "r2": "val_minus_r2",
+    "auprc": "val_minus_auprc",
+}
 """Validation figure whose least value makes an epoch the best, by the name of a regime's ``monitor``."""
 
 
@@ -46,16 +51,18 @@ class Regime:
     stages
         Runs of the optimiser.
     loss
-        ``"smooth_l1"`` (beta 1) or ``"mse"``.
+        ``"smooth_l1"`` (beta 1), ``"mse"``, or ``"bce"`` (cross entropy of a label).
     monitor
-        What chooses the epoch on the validation rows: ``"loss"``, ``"mse"``, or ``"r2"``, the squared Pearson
-        correlation, which is blind to scale.
+        What chooses the epoch on the validation rows: ``"loss"``, ``"mse"``; ``"r2"``, the squared Pearson
+        correlation, which is blind to scale; or ``"auprc"``, for labels.
     patience
         Epochs without a better one after which a stage ends.
     batch_size
         Genes or windows in a step, over all devices together.
+    optimiser
+        ``"AdamW"``, or ``"Adam"``, whose weight decay is a part of the gradient.
     betas, weight_decay
-        AdamW.
+        Of the optimiser.
     gradient_clip
         Largest norm of a step's gradient; ``None``: any.
     schedule
@@ -72,10 +79,11 @@ class Regime:
     name: str
     recipe: str
     stages: tuple[Stage, ...]
-    loss: Literal["smooth_l1", "mse"] = "smooth_l1"
+    loss: Literal["smooth_l1", "mse", "bce"] = "smooth_l1"
     monitor: Monitor = "loss"
     patience: int = 6
     batch_size: int = 16
+    optimiser: Literal["AdamW", "Adam"] = "AdamW"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 1e-6
     gradient_clip: float | None = None
@@ -92,8 +100,9 @@ class Regime:
             if not stage.learning_rate > 0:
                 raise ValueError(f"learning_rate is {stage.learning_rate}; expected a positive number")
         for name, allowed in (
-            ("loss", ("smooth_l1", "mse")),
+            ("loss", ("smooth_l1", "mse", "bce")),
             ("monitor", tuple(MONITORS)),
+            ("optimiser", ("AdamW", "Adam")),
             ("schedule", ("constant", "cosine")),
             ("decay", ("all", "matrices")),
             ("batchnorm", ("masked", "legacy")),
@@ -131,7 +140,7 @@ class Regime:
         """Plain dictionary, to be stored with the weights."""
         about = asdict(self)
         about |= {"stages": [asdict(stage) for stage in self.stages], "betas": list(self.betas)}
-        return {"regime": about.pop("name"), "optimiser": "AdamW", **about}
+        return {"regime": about.pop("name"), **about}
 
 
 def _at_least(name: str, value: float, least: int) -> None:
