@@ -35,6 +35,23 @@ class Uns:
     perturbations: Final = "perturbations"
     motifs: Final = "motifs"
     motif_hits: Final = "motif_hits"
+    build: Final = "build"
+    coverage: Final = "coverage"
+    erna_mask: Final = "erna_mask"
+    erna_candidates: Final = "erna_candidates"
+    erna_labels: Final = "erna_labels"
+    quantification: Final = "quantification"
+
+
+class Obs:
+    """Columns of ``obs``."""
+
+    library_size: Final = "library_size"
+    read_length: Final = "read_length"
+    strandedness: Final = "strandedness"
+    strand_fraction: Final = "strand_fraction"
+    swapped: Final = "swapped"
+    group: Final = "group"
 
 
 class Var:
@@ -54,6 +71,24 @@ class Var:
     self_promoter: Final = "self_promoter"
     fold: Final = "fold"
     input_index: Final = "input_index"
+    center: Final = "center"
+    source: Final = "source"
+    summit_rpm: Final = "summit_rpm"
+    stratum: Final = "stratum"
+    matched_to: Final = "matched_to"
+    width: Final = "width"
+    gc: Final = "gc"
+    n_detected: Final = "n_detected"
+    consistency_q: Final = "consistency_q"
+    nearest_gene: Final = "nearest_gene"
+    tss_distance: Final = "tss_distance"
+    gene_correlation: Final = "gene_correlation"
+    label: Final = "label"
+    block: Final = "block"
+    origin: Final = "origin"
+    match: Final = "match"
+    pair_window_start: Final = "window_start"
+    pair_window_end: Final = "window_end"
 
     @staticmethod
     def window_start(attributions: str) -> str:
@@ -64,6 +99,24 @@ class Var:
     def residual(attributions: str) -> str:
         """Column of how far attributions are from adding up to the difference of predictions."""
         return f"{attributions}_residual"
+
+
+class Stratum:
+    """Values of ``ernas.var["stratum"]``: what a locus is said to be, and where negatives were drawn."""
+
+    positive: Final = "positive"
+    unsupported: Final = "unsupported"
+    unlabelled: Final = "unlabelled"
+    negative: Final = "negative"
+    open: Final = "open"
+    signal: Final = "signal"
+    edge: Final = "edge"
+    intergenic: Final = "intergenic"
+    promoter: Final = "promoter"
+    silent: Final = "silent"
+
+    DRAWN: Final = (open, signal, edge, intergenic, promoter, silent)
+    ALL: Final = (positive, unsupported, unlabelled, negative, *DRAWN)
 
 
 class Layer:
@@ -80,11 +133,27 @@ class Layer:
     attention_abc: Final = "attention_abc"
     interaction: Final = "interaction"
     crispr: Final = "crispr"
+    probability: Final = "probability"
+    label: Final = "label"
+    support_p: Final = "support_p"
+    rpm: Final = "rpm"
+    rpkm: Final = "rpkm"
+    reads: Final = "reads"
+    plus: Final = "plus"
+    minus: Final = "minus"
+    directionality: Final = "directionality"
+    balance: Final = "balance"
+    detected: Final = "detected"
 
     @staticmethod
     def score(name: str) -> str:
         """Layer of a simple number of links as a score of its own, higher = stronger."""
         return f"{name}_score"
+
+    @staticmethod
+    def interaction_baseline(method: str) -> str:
+        """Layer of how likely links are by what can be told without sequence."""
+        return f"interaction_baseline_{method}"
 
     @staticmethod
     def significant(effect: str) -> str:

@@ -123,6 +123,42 @@ def merge_touching(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return unions, number
 
 
+def subtract(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Parts of the intervals of ``left`` that none of ``right`` covers, strands ignored.
+
+    Parameters
+    ----------
+    left, right
+        Tables with the columns Chromosome, Start and End (0-based half-open).
+
+    Returns
+    -------
+    The parts, by row of ``left``, then Start; and the row of ``left`` that each is of, int64 ``(n_parts,)``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> left = pd.DataFrame({"Chromosome": ["chr2", "chr1"], "Start": [0, 10], "End": [5, 20]})
+    >>> right = pd.DataFrame({"Chromosome": ["chr1", "chr2"], "Start": [12, 0], "End": [14, 9]})
+    >>> parts, row = subtract(left, right)
+    >>> parts
+      Chromosome  Start  End
+    0       chr1     10   12
+    1       chr1     14   20
+    >>> row
+    array([1, 1])
+    """
+    if left.empty or right.empty:
+        return left[list(INTERVAL)].reset_index(drop=True), np.arange(len(left))
+    found = _numbered(left, "row").subtract(_numbered(merge_touching(right)[0], "other"))
+    parts = [part for part in found.values() if len(part)]
+    if not parts:
+        return left[list(INTERVAL)].iloc[:0].reset_index(drop=True), np.empty(0, dtype=np.int64)
+    table = pd.concat([part[[*INTERVAL, "row"]].astype({Var.chromosome: object}) for part in parts])
+    table = table.sort_values(["row", Var.start], ignore_index=True)
+    return table[list(INTERVAL)], table["row"].to_numpy(dtype=np.int64)
+
+
 def to_pyranges(table: pd.DataFrame, name_column: str = "Name") -> PyRanges:
     """Intervals as PyRanges, which drops the index: it becomes the column ``name_column``.
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from eregtools._keys import UNS, Uns, Var
+
+if TYPE_CHECKING:
+    from mudata import MuData
+    from numpy.typing import NDArray
 
 SETS = ("train", "valid", "test")
 
@@ -76,6 +82,77 @@ def fold_that_tests(table: pd.DataFrame) -> pd.Series:
     fold = np.where(tested.any(axis=1), tested.to_numpy().argmax(axis=1), -1)
     numbers = np.array([*(int(column) for column in table.columns), -1], dtype=np.int16)
     return pd.Series(numbers[fold], index=table.index)
+
+
+def fold_sets(mdata: MuData, scheme: str | None, chromosomes: NDArray[np.str_]) -> tuple[pd.DataFrame, str]:
+    """Set of each element (rows) in each fold (columns) of a scheme in the object, and the scheme's name."""
+    about = mdata.uns.get(UNS, {})
+    tables = about.get(Uns.folds, {})
+    if scheme is None:
+        scheme = about.get(Uns.fold_schemes, {}).get(Var.fold)
+    if scheme is None or scheme not in tables:
+        there = ", ".join(map(str, tables)) or "none"
+        raise KeyError(f"no folds of scheme {scheme!r} in the object (there are: {there}); run er.pp.split first")
+    table = tables[scheme].astype(object)
+    return table.reindex(chromosomes).fillna("train").reset_index(drop=True), str(scheme)
+
+
+def nearest_unused(
+    wanted: NDArray[np.float64], offered: NDArray[np.float64], rng: np.random.Generator, *, within: float = np.inf
+) -> NDArray[np.int64]:
+    """Give each wanted number the nearest offered one that no other has taken.
+
+    Parameters
+    ----------
+    wanted
+        Numbers to match ``(n,)``; they choose in random order.
+    offered
+        Numbers to choose from ``(m,)``; of equal ones any is taken.
+    rng
+        Source of randomness.
+    within
+        Largest difference of a match.
+
+    Returns
+    -------
+    Place in `offered` of each match ``(n,)``, −1 where there is none.
+
+    Examples
+    --------
+    >>> nearest_unused(np.array([1.0, 1.1]), np.array([9.0, 1.0]), np.random.default_rng(0), within=1).max()
+    np.int64(1)
+    """
+    shuffled = rng.permutation(len(offered))
+    order = shuffled[np.argsort(offered[shuffled], kind="stable")]
+    ranked = offered[order]
+    # of the boundaries between ranked numbers: the next on either side whose number is still free
+    free_left, free_right = np.arange(len(order) + 1), np.arange(len(order) + 1)
+    matched = np.full(len(wanted), -1, dtype=np.int64)
+    place = np.searchsorted(ranked, wanted)
+    for i in rng.permutation(len(wanted)):
+        right = _root(free_right, int(place[i]))
+        left = _root(free_left, int(place[i])) - 1
+        gaps = [
+            abs(ranked[left] - wanted[i]) if left >= 0 else np.inf,
+            abs(ranked[right] - wanted[i]) if right < len(order) else np.inf,
+        ]
+        chosen = left if gaps[0] <= gaps[1] else right
+        if not min(gaps) <= within or np.isinf(min(gaps)):
+            continue
+        matched[i] = order[chosen]
+        free_right[chosen] = chosen + 1
+        free_left[chosen + 1] = chosen
+    return matched
+
+
+def _root(parent: NDArray[np.int64], start: int) -> int:
+    """First free place from `start` on, with the way there shortened for the next time."""
+    found = start
+    while parent[found] != found:
+        found = int(parent[found])
+    while parent[start] != found:
+        parent[start], start = found, int(parent[start])
+    return found
 
 
 def _published_sets(scheme: str) -> dict[int, tuple[set[str], set[str]]]:

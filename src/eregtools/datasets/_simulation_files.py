@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +26,32 @@ _LINE = 60
 _SOURCE = "eregtools"
 
 
-def check_folder(folder: Path, *, overwrite: bool) -> None:
+@contextmanager
+def whole_simulation(folder: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Folder to write a simulation's files to; at the end all of them are in ``folder``, or none.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds something else, or an earlier simulation without ``overwrite``.
+    OSError
+        It cannot be written to.
+    """
+    _check_folder(folder, overwrite=overwrite)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        where = folder if folder.is_dir() else folder.parent
+        beside = Path(tempfile.mkdtemp(prefix=".simulation-", dir=where))
+        try:
+            yield beside
+            _move_into(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except (OSError, RuntimeError) as error:  # pyBigWig raises RuntimeError
+        raise OSError(f"the simulation cannot be written to {folder} ({error}); choose another folder") from error
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
     """Refuse a folder that holds something else, or an earlier simulation without ``overwrite``."""
     if not folder.is_dir():
         if folder.exists():
@@ -37,7 +65,7 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{folder} already holds a simulation; pass overwrite=True to replace it")
 
 
-def move_into(beside: Path, folder: Path) -> None:
+def _move_into(beside: Path, folder: Path) -> None:
     """Move finished files into the folder; those of an earlier simulation go first."""
     folder.mkdir(exist_ok=True)
     if (folder / TRUTH).is_file():

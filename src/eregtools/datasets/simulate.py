@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,20 +141,10 @@ def simulate(
     """
     config = config or SimulationConfig()
     folder = Path(folder).expanduser()
-    files.check_folder(folder, overwrite=overwrite)
     world = draw(rng if rng is not None else np.random.default_rng(seed), config)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        where = folder if folder.is_dir() else folder.parent
-        beside = Path(tempfile.mkdtemp(prefix=".simulation-", dir=where))
-        try:
-            tracks = _write(world, config, beside)
-            written = sorted(path.name for path in beside.iterdir())
-            files.move_into(beside, folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-    except (OSError, RuntimeError) as error:  # pyBigWig raises RuntimeError
-        raise OSError(f"the simulation cannot be written to {folder} ({error}); choose another folder") from error
+    with files.whole_simulation(folder, overwrite=overwrite) as beside:
+        tracks = _write(world, config, beside)
+        written = sorted(path.name for path in beside.iterdir())
     logger.info(
         "%d genes, %d elements and %d links in %s", *map(len, (world.genes, world.elements)), len(world.links), folder
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from eregtools.get.fold_pairs import fold_pairs
 from eregtools.get.links import link_matrix, links
 from eregtools.get.ranges import ranges
 
-__all__ = ["link_matrix", "links", "ranges"]
+__all__ = ["fold_pairs", "link_matrix", "links", "ranges"]

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ class _PyBigWig:
     def fill(self, chrom: str, start: int, end: int, out: Floats) -> None:
         out[:] = self._file.values(chrom, start, end, numpy=True)
 
+    def intervals(self, chrom: str, start: int, end: int) -> tuple[tuple[int, int, float], ...]:
+        return self._file.intervals(chrom, start, end) or ()
+
     def close(self) -> None:
         self._file.close()
 
@@ -64,6 +67,9 @@ class _PyBigTools:
 
     def close(self) -> None:
         self._file.close()
+
+
+_Backend = TypeVar("_Backend", _PyBigTools, _PyBigWig)
 
 
 def _backend() -> type[_PyBigTools] | type[_PyBigWig]:
@@ -96,12 +102,12 @@ def _check_file(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[_PyBigTools | _PyBigWig]:
+def _opened(path: str | Path, backend: type[_Backend] | None = None) -> Iterator[_Backend]:
     """Handle for one call: one opened before a fork gives wrong values in the workers."""
     path = Path(path).expanduser()
     _check_file(path)
     try:
-        file = _backend()(path)
+        file: Any = (backend or _backend())(path)
         try:
             yield file
         finally:

@@ -175,3 +175,45 @@ def read_genes(path: str | Path, *, strip_version: bool = False) -> pd.DataFrame
     frame["gene_name"] = frame["gene_name"].where(frame["gene_name"] != "", frame["gene_id"])
     columns = [Var.chromosome, Var.start, Var.end, Var.strand, Var.tss, "gene_id", "gene_name", "gene_type"]
     return frame[[column for column in columns if column in frame]]
+
+
+def read_assembly(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    r"""Read transcripts that were assembled from reads, as StringTie writes them.
+
+    Parameters
+    ----------
+    path
+        The GTF file, plain or gzip.
+
+    Returns
+    -------
+    Transcripts: ``Chromosome``, ``Start``, ``End`` (0-based half-open), ``Strand`` (``.`` where it is not known),
+    ``transcript_id``, ``length`` (bases of its exons) and ``n_exons``; and their exons: ``Chromosome``, ``Start``,
+    ``End``, ``Strand``, ``transcript`` (row of the transcript).
+
+    Raises
+    ------
+    ValueError
+        The file has no exons, an exon has no transcript, or a transcript is on two strands.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "assembled.gtf"
+    >>> _ = path.write_text('chr1\tStringTie\texon\t11\t20\t1000\t.\t.\tgene_id "STRG.1"; transcript_id "STRG.1.1";\n')
+    >>> read_assembly(path)[0]
+      Chromosome  Start  End Strand transcript_id  length  n_exons
+    0       chr1     10   20      .      STRG.1.1      10        1
+    """
+    exons = read_gtf(path, features=("exon",))
+    if "transcript_id" not in exons or (exons["transcript_id"] == "").any():
+        raise ValueError(f"{path}: there are exons without transcript_id; expected assembled transcripts")
+    number, names = pd.factorize(exons["transcript_id"])
+    grouped = exons.assign(length=exons[Var.end] - exons[Var.start]).groupby(number, sort=True)
+    if (several := grouped[[Var.chromosome, Var.strand]].nunique().max(axis=1) > 1).any():
+        raise ValueError(f"{path}: transcript {names[int(np.argmax(several))]!r} is on two chromosomes or strands")
+    transcripts = grouped.agg(
+        {Var.chromosome: "first", Var.start: "min", Var.end: "max", Var.strand: "first", "transcript_id": "first"}
+    )
+    transcripts = transcripts.assign(length=grouped["length"].sum(), n_exons=grouped.size())
+    return transcripts, exons[[Var.chromosome, Var.start, Var.end, Var.strand]].assign(transcript=number)

@@ -1,8 +1,9 @@
-"""Links as files that genome browsers draw: BEDPE and UCSC's interact format."""
+"""Links as files that genome browsers draw: BEDPE, UCSC's interact and WashU's longrange format."""
 
 from __future__ import annotations
 
 import gzip
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -193,6 +194,71 @@ def write_interact(
     _write([track, "\t".join(_INTERACT_HEADER), *_lines(written)], Path(path))
 
 
+def write_longrange(
+    links: MuData | pd.DataFrame,
+    path: str | Path,
+    *,
+    layer: str,
+    sample: str | None = None,
+    threshold: float | None = None,
+    chrom_sizes: Sizes | Genome | None = None,
+) -> None:
+    r"""Write links as a longrange track of the WashU Epigenome Browser.
+
+    Each link is two lines, one at its enhancer and one at the TSS of its gene. The file is complete or not there.
+
+    Parameters
+    ----------
+    links, layer, sample, threshold, chrom_sizes
+        As in :func:`write_bedpe`.
+    path
+        Target; what is there is replaced. With ``.gz`` at the end it is compressed with bgzip and gets its index
+        ``….tbi`` beside it, which is how the browser reads it from a server.
+
+    Raises
+    ------
+    KeyError, ValueError, OSError
+        As :func:`write_bedpe`.
+
+    Notes
+    -----
+    Lines are chromosome, start, end and ``chromosome:start-end,value`` of the other end, 0-based half-open, in the
+    order of position. The browser colours by the sign of the value.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> mdata = er.datasets.three_genes()
+    >>> er.pp.link(mdata)
+    >>> er.pp.add_contacts(mdata)
+    >>> path = Path(tempfile.mkdtemp()) / "links.longrange"
+    >>> er.io.write_longrange(mdata, path, layer="contact", threshold=0.06)
+    >>> print(path.read_text().expandtabs(7).strip())
+    chr1   4500   5000   chr1:6000-6001,0.0630140007
+    chr1   6000   6001   chr1:4500-5000,0.0630140007
+    """
+    table = _ready(links, layer, sample, threshold, chrom_sizes)
+    ends = {
+        "enhancer": (table[Var.start], table[Var.end]),
+        "tss": (table[TSS], table[TSS] + 1),
+    }
+    value = table[_VALUE].map(_number)
+    lines = []
+    for here, there in (("enhancer", "tss"), ("tss", "enhancer")):
+        start, end = (column.astype(str) for column in ends[there])
+        target = table[Var.chromosome] + ":" + start + "-" + end + "," + value
+        lines.append(
+            pd.DataFrame({"chrom": table[Var.chromosome], "start": ends[here][0], "end": ends[here][1], "to": target})
+        )
+    written = pd.concat(lines, ignore_index=True).sort_values(["chrom", "start", "end", "to"], kind="stable")
+    target = Path(path).expanduser()
+    if target.suffix == ".gz":
+        _write_indexed(_lines(written), target)
+    else:
+        _write(_lines(written), target)
+
+
 def _ready(
     links: MuData | pd.DataFrame,
     layer: str,
@@ -280,16 +346,17 @@ def _word(text: str) -> str:
 
 
 def _write(lines: list[str], path: Path) -> None:
-    """Write beside the target, flush and rename, as :func:`eregtools.io.write` does."""
-    target = path.expanduser()
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{target}: the folder {target.parent} does not exist")
     content = ("\n".join(lines) + "\n").encode()
-    temporary = store._beside(target, "tmp")
-    try:
-        temporary.write_bytes(gzip.compress(content, mtime=0) if target.suffix == ".gz" else content)
-        store._flush(temporary)
-        store._swap(temporary, target)
-    finally:
-        store._remove(temporary)
-    store._flush_folder(target.parent)
+    store.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content, path)
+
+
+def _write_indexed(lines: list[str], path: Path) -> None:
+    """Write lines that begin as those of BED, in order, with bgzip and the index of tabix."""
+    import pysam
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "links"
+        plain.write_text("\n".join(lines) + "\n")
+        packed = Path(pysam.tabix_index(str(plain), preset="bed", force=True))
+        store.write_bytes(packed.read_bytes(), path)
+        store.write_bytes(Path(f"{packed}.tbi").read_bytes(), path.with_name(path.name + ".tbi"))

@@ -230,8 +230,8 @@ def _plain(column: str) -> str:
     return re.sub(r"[\s_]", "", column.lstrip("#").lower())
 
 
-def _find(columns: Sequence[str], spellings: _Spellings) -> dict[str, str]:
-    """Our name -> column of the file."""
+def find_columns(columns: Sequence[str], spellings: _Spellings) -> dict[str, str]:
+    """Our name -> column of a table, by spellings without case, blanks and underscores, the best first."""
     plain = {_plain(column): column for column in reversed(columns)}
     found: dict[str, str] = {}
     for name, accepted in spellings.items():
@@ -245,9 +245,9 @@ def _fitting(columns: Sequence[str]) -> str:
     """Readers whose columns are all there."""
     scores = [_plain(column) for column in columns]
     readers = []
-    if {*INTERVAL, GENE, TSS, EFFECT_SIZE, SIGNIFICANT} <= set(_find(columns, _MEASUREMENT)):
+    if {*INTERVAL, GENE, TSS, EFFECT_SIZE, SIGNIFICANT} <= set(find_columns(columns, _MEASUREMENT)):
         readers.append("read_crispr")
-    predicted = set(_find(columns, _PREDICTION))
+    predicted = set(find_columns(columns, _PREDICTION))
     if {*INTERVAL, GENE} <= predicted and any("e2g" in score and "score" in score for score in scores):
         readers.append("read_re2g")
     elif {*INTERVAL, GENE, TSS} <= predicted and any(_ABC_SCORE.fullmatch(score) for score in scores):
@@ -272,7 +272,7 @@ def _read_pairs(
     if rows and header and text[header - 1].count(separator) == text[header].count(separator) > 0:
         header -= 1  # '#chr start …' right above the rows
     columns = [column.strip() for column in text[header].lstrip("#").split(separator)]
-    found = _find(columns, spellings)
+    found = find_columns(columns, spellings)
     missing = [f"{name} (such as {spellings[name][0]!r})" for name in (*INTERVAL, *required) if name not in found]
     if score is not None and not any(score.fullmatch(_plain(column)) for column in columns):
         missing.append("the score")

@@ -111,6 +111,23 @@ def read(path: str | Path) -> MuData:
     return mdata
 
 
+def write_bytes(content: bytes, path: str | Path) -> None:
+    """Write a file that is complete or not there: beside the target, flushed to the disk and renamed."""
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{target}: the folder {target.parent} does not exist")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; name a file to write")
+    temporary = _beside(target, "tmp")
+    try:
+        temporary.write_bytes(content)
+        _flush(temporary)
+        _swap(temporary, target)
+    finally:
+        _remove(temporary)
+    _flush_folder(target.parent)
+
+
 def _read_any(source: Path) -> MuData:
     try:
         mdata = mudata.read_h5mu(source) if source.suffix == _H5MU else mudata.read_zarr(source)

@@ -14,12 +14,18 @@ from eregtools.models.zoo import load, load_published
 
 if TYPE_CHECKING:
     from eregtools.models.epinformer import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
+    from eregtools.models.epipam import EPIPAM, EPIPAMConfig
+    from eregtools.models.ernaformer import ERNAformer, ERNAformerConfig
 
 __all__ = [
+    "EPIPAM",
+    "EPIPAMConfig",
     "EPInformer",
     "EPInformerConfig",
     "EPInformerSeq",
     "EPInformerSeqConfig",
+    "ERNAformer",
+    "ERNAformerConfig",
     "get_recipe",
     "list",
     "load",
@@ -33,4 +39,12 @@ def __getattr__(name: str) -> Any:
         from eregtools.models import epinformer
 
         return getattr(epinformer, name)
+    if name in {"ERNAformer", "ERNAformerConfig"}:
+        from eregtools.models import ernaformer
+
+        return getattr(ernaformer, name)
+    if name in {"EPIPAM", "EPIPAMConfig"}:
+        from eregtools.models import epipam
+
+        return getattr(epipam, name)
     raise AttributeError(f"module 'eregtools.models' has no attribute {name!r}")

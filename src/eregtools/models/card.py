@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import yaml
 
-from eregtools.models.recipes import RECIPES, Recipe, get_recipe
+from eregtools.models.recipes import RECIPES, Recipe, SequenceRecipe, get_recipe
 from eregtools.sampling import fold_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _PAPER: Final = (
     "sequences with multimodal epigenomic profiles. Nature Communications 2026, "
     "[doi:10.1038/s41467-026-70535-8](https://doi.org/10.1038/s41467-026-70535-8)"
 )
-_PAPERS: Final[Mapping[str, str]] = {"EPInformer": _PAPER, "EPInformerSeq": _PAPER}
+_EPIPAM: Final = (
+    "Liu, Zhu and Zhang: EPIPAM. Computational Biomedicine 2026, "
+    "[doi:10.70401/cbm.2026.0013](https://doi.org/10.70401/cbm.2026.0013)"
+)
+_PAPERS: Final[Mapping[str, str]] = {"EPInformer": _PAPER, "EPInformerSeq": _PAPER, "EPIPAM": _EPIPAM}
 """Paper of each architecture, by the name of its class."""
 
 _DATA: Final[Mapping[str, str]] = {
@@ -98,8 +102,13 @@ def model_card(model: Model[Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def recipe_of(model: Model[Any]) -> Recipe | None:
-    """Recipe that the provenance names, for as many features as the model takes; ``None`` where it is not known."""
+def recipe_of(model: Model[Any]) -> Recipe | SequenceRecipe | None:
+    """Recipe that belongs to the model, or that the provenance names, for as many features as the model takes.
+
+    ``None`` where it is not known.
+    """
+    if isinstance(own := getattr(model, "recipe", None), SequenceRecipe):
+        return own
     name, config = model.provenance.get("recipe"), model.config
     if not isinstance(name, str) or name not in RECIPES or not hasattr(config, "n_slot_features"):
         return None
@@ -162,7 +171,9 @@ def _input(model: Model[Any]) -> str:
     if recipe is None and hasattr(model.config, "n_slot_features"):
         known = "is not known" if name is None else f"is `{name}`, which eregtools {version('eregtools')} does not have"
         lines.append(f"The recipe of the features {known}: without it the model cannot be fed rightly.")
-    if recipe is not None:
+    if isinstance(recipe, SequenceRecipe):
+        lines.append(_sequence_input(recipe))
+    elif recipe is not None:
         most = {None: "all", 0: "none"}.get(recipe.max_enhancers, f"the nearest {recipe.max_enhancers}")
         lines.append(f"Recipe `{recipe.name}`; enhancers taken of a gene's: {most}. Features, in this order:")
         rows = [
@@ -172,6 +183,15 @@ def _input(model: Model[Any]) -> str:
         rows += [(f"`{feature.name}`", "gene", f"`{feature.transform}`", "") for feature in recipe.gene_features]
         lines.append(_table(("feature", "of each", "transform", "in the promoter's slot"), rows) if rows else "none.")
     return "\n\n".join(lines)
+
+
+def _sequence_input(recipe: SequenceRecipe) -> str:
+    order = ", ".join(recipe.base_order)
+    if recipe.word is None:
+        what = f"one-hot in the order {order}; an unknown base (N) is {_value(recipe.n_value)} in each channel"
+    else:
+        what = f"as overlapping words of {recipe.word} bases (order {order}); 0 where a base is unknown"
+    return f"Recipe `{recipe.name}`: sequence of the plus strand, {what}. Windows: {recipe.windows}."
 
 
 def _in_promoter_slot(value: float | str) -> str:
@@ -218,6 +238,7 @@ def _use(model: Model[Any], about: Mapping[str, Any]) -> str:
     call = {
         "EPInformer": f'er.tl.predict_expression(mdata, model, assay="{assay}")',
         "EPInformerSeq": "er.tl.predict_activity(mdata, model)",
+        "EPIPAM": "er.tl.predict_interactions(mdata, model)",
     }.get(type(model).__name__, "print(model.provenance)")
     return (
         "```python\nimport eregtools as er\n\n"
@@ -249,7 +270,8 @@ def _limits(model: Model[Any], about: Mapping[str, Any]) -> str:
         lines.append("Input prepared by another recipe than the one above gives wrong numbers without an error.")
     baseline = {
         "EPInformer": "the same genes predicted from gene-level numbers without sequence "
-        "(`er.tl.baseline_expression`), and this model on shuffled sequence"
+        "(`er.tl.baseline_expression`), and this model on shuffled sequence",
+        "EPIPAM": "the same pairs by distance, and by how often their elements occur (`er.tl.baseline_interactions`)",
     }.get(type(model).__name__, "a prediction that does not read sequence")
     lines.append(f"Do not judge a score of it without a baseline beside it: {baseline}.")
     return "\n".join(f"- {line}" for line in lines)

@@ -14,10 +14,13 @@ from eregtools.models.normalisation import BatchNorm
 from eregtools.models.stem import convolve_kmers
 
 
-def base_vectors(n_value: float) -> Tensor:
-    """One-hot channels of each code ``(6, 4)``: A C G T, unknown (``n_value`` in all four), padding (zero)."""
+def base_vectors(n_value: float, order: str = "ACGT") -> Tensor:
+    """One-hot channels of each code ``(6, 4)``: A C G T, unknown (``n_value`` in all four), padding (zero).
+
+    Channel ``i`` is that of base ``order[i]``.
+    """
     table = torch.zeros(N_CODES, 4)
-    table[:UNKNOWN] = torch.eye(4)
+    table[:UNKNOWN] = torch.eye(4)[:, ["ACGT".index(base) for base in order]]
     table[UNKNOWN] = n_value
     return table
 
@@ -29,13 +32,15 @@ class OneHot(nn.Module):
     ----------
     n_value
         Value of all four channels at an unknown base.
+    order
+        Base of each channel.
     """
 
     table: Tensor
 
-    def __init__(self, n_value: float) -> None:
+    def __init__(self, n_value: float, order: str = "ACGT") -> None:
         super().__init__()
-        self.register_buffer("table", base_vectors(n_value), persistent=False)
+        self.register_buffer("table", base_vectors(n_value, order), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.table[codes.long()].transpose(1, 2)

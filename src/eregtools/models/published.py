@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from eregtools.models.epinformer import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
+from eregtools.models.epipam import EPIPAM
+from eregtools.models import published_epipam
 from eregtools.models.layers import TOWER_CHANNELS, DilatedHead, SequenceEncoder
 
 _EXPRESSION_KEY = "pToExpr.0.weight"
 _ACTIVITY_KEY = "embedToAct."
 
 
-def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
-    """Read a checkpoint of EPInformer or of its enhancer predictor as its authors published it.
+def load_published(path: str | Path) -> EPInformer | EPInformerSeq | EPIPAM:
+    """Read a checkpoint of EPInformer, of its enhancer predictor or of EPIPAM as their authors' code writes it.
 
     The architecture is recognised from the names and shapes of the stored tensors. Nothing in the file is
     executed: it is read with ``weights_only=True`` and an allow-list of the three NumPy types that hold the
@@ -45,7 +47,8 @@ def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
     Families: expression models with 0 to 3 slot features, with 0, 8 or 9 gene features, with or without batch
     normalisation in the tower or head; enhancer predictors with two hidden layers or a linear one, with or
     without batch normalisation in the tower. Tensors under ``encoder.conv_out.``, which some enhancer predictors
-    carry but do not use, are left out. Source: github.com/pinellolab/EPInformer (MIT).
+    carry but do not use, are left out. Source: github.com/pinellolab/EPInformer (MIT). Of EPIPAM no trained weights are
+    published; its authors' code writes such files.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,11 +59,14 @@ def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
             return _expression_model(state, path).eval()
         if any(key.startswith(_ACTIVITY_KEY) for key in state):
             return _activity_model(state, path).eval()
+        if published_epipam.KEY in state:
+            return _epipam_model(state, path).eval()
     except (IndexError, KeyError) as error:  # a tensor with too few dimensions, a layer without a number
         raise _other(path, f"tensors that cannot be placed ({error})") from error
     raise ValueError(
         f"{path} holds another architecture: its tensors are named {_some(state)}; "
-        f"EPInformer has {_EXPRESSION_KEY!r}, its enhancer predictor {_ACTIVITY_KEY + '1.weight'!r}"
+        f"EPInformer has {_EXPRESSION_KEY!r}, its enhancer predictor {_ACTIVITY_KEY + '1.weight'!r}, EPIPAM "
+        f"{published_epipam.KEY!r}"
     )
 
 
@@ -177,6 +183,15 @@ def _activity_model(state: dict[str, Tensor], path: Path) -> EPInformerSeq:
     return model
 
 
+def _epipam_model(state: dict[str, Tensor], path: Path) -> EPIPAM:
+    config = published_epipam.config_of(state)
+    if config is None:
+        raise _other(path, "an EPIPAM of other windows than 3000 x 2000 or 1000 x 1000 bp")
+    model = EPIPAM(config)
+    _load(model, published_epipam.renamed(state), path)
+    return model
+
+
 def _squeezed(key: str, value: Tensor) -> Tensor:
     """Convolution weights are stored with a dimension of size one for the slots, or as width-one maps."""
     if value.ndim == 4 and value.shape[2] == 1:
@@ -186,7 +201,7 @@ def _squeezed(key: str, value: Tensor) -> Tensor:
     return value
 
 
-def _load(model: EPInformer | EPInformerSeq, renamed: dict[str, Tensor], path: Path) -> None:
+def _load(model: EPInformer | EPInformerSeq | EPIPAM, renamed: dict[str, Tensor], path: Path) -> None:
     expected = model.state_dict()
     missing = [key for key in expected if key not in renamed and not key.endswith("num_batches_tracked")]
     surplus = [key for key in renamed if key not in expected]
@@ -198,7 +213,7 @@ def _load(model: EPInformer | EPInformerSeq, renamed: dict[str, Tensor], path: P
 
 
 def _other(path: Path, what: str) -> ValueError:
-    return ValueError(f"{path} holds another architecture than the published EPInformer: {what}")
+    return ValueError(f"{path} holds another architecture than the published one: {what}")
 
 
 def _some(names: Any) -> str:

@@ -84,6 +84,42 @@ class Recipe:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class SequenceRecipe:
+    """How sequence alone becomes input.
+
+    Attributes
+    ----------
+    name
+        ``epipam`` or ``epipam-6mer``.
+    base_order
+        Base of each one-hot channel; of words, the order in which they are numbered.
+    n_value
+        One-hot value of an unknown base.
+    word
+        Bases of the overlapping words that are read instead of bases; ``None``: bases.
+    windows
+        How windows are placed on elements.
+    """
+
+    name: str
+    base_order: str
+    n_value: float = 0.0
+    word: int | None = None
+    windows: str = "centred, start at least 1, within the chromosome"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dictionary, for storing beside weights and results."""
+        return asdict(self)
+
+
+SEQUENCE_RECIPES: Final[Mapping[str | None, SequenceRecipe]] = {
+    None: SequenceRecipe("epipam", "AGCT"),
+    "6-mer": SequenceRecipe("epipam-6mer", "ACGT", word=6),
+}
+"""Recipes of EPIPAM by what it embeds (``None``: nothing, it reads one-hot bases)."""
+
+
 _PSEUDOCOUNTS: Final[Mapping[str, float]] = {"log10(1+x)": 1.0, "zscore(log10(x+0.1))": 0.1}
 
 

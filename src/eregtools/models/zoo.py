@@ -10,16 +10,19 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import urlparse
 
 import pandas as pd
 import yaml
 
+from eregtools._download import OtherHashError, UnreachableError, download, local_path
 from eregtools._settings import settings
 from eregtools.models.recipes import Target
 
 if TYPE_CHECKING:
     from eregtools.models.epinformer import EPInformer, EPInformerSeq
+    from eregtools.models.epipam import EPIPAM
+    from eregtools.models.ernaformer import ERNAformer
 
 WEIGHTS_VARIABLE = "EREGTOOLS_WEIGHTS"
 
@@ -137,7 +140,7 @@ def find(name: str) -> tuple[Checkpoint, ...]:
     return tuple(c for c in registry() if name in (c.set_name, c.name))
 
 
-def load(name: str | Path) -> EPInformer | EPInformerSeq:
+def load(name: str | Path) -> EPInformer | EPInformerSeq | EPIPAM | ERNAformer:
     """Load one model.
 
     Parameters
@@ -226,26 +229,31 @@ def _is_a_set(name: str | Path, folds: Iterable[str]) -> KeyError:
     return KeyError(f"{str(name)!r} is a set of fold models; name one of them: {name}/ + {', '.join(folds)}")
 
 
-def load_published(path: str | Path) -> EPInformer | EPInformerSeq:
-    """Read a published EPInformer checkpoint; what the registry knows of its hash goes to ``provenance``.
+def load_published(path: str | Path) -> EPInformer | EPInformerSeq | EPIPAM:
+    """Read a checkpoint of EPInformer or EPIPAM as the authors' code writes it; what the registry knows of its hash goes to ``provenance``.
 
     See :func:`eregtools.models.published.load_published` for what is read and what is refused.
     """
+    from eregtools.models.card import recipe_of
     from eregtools.models.published import load_published as read
 
     model = read(path)
     digest = sha256(Path(path))
     known = next((c for c in registry() if c.sha256 == digest), None)
-    model.provenance = known.provenance if known else {"name": Path(path).name, "sha256": digest, "recipe": "legacy"}
+    recipe = recipe_of(model)
+    unknown = {"name": Path(path).name, "sha256": digest, "recipe": recipe.name if recipe else "legacy"}
+    model.provenance = known.provenance if known else unknown
     return model
 
 
-def _load_folder(path: Path) -> EPInformer | EPInformerSeq:
+def _load_folder(path: Path) -> EPInformer | EPInformerSeq | EPIPAM | ERNAformer:
     from eregtools.models.base import read_config
     from eregtools.models.epinformer import EPInformer, EPInformerSeq
+    from eregtools.models.epipam import EPIPAM
+    from eregtools.models.ernaformer import ERNAformer
 
     kind = read_config(path)["model"]
-    classes = {cls.__name__: cls for cls in (EPInformer, EPInformerSeq)}
+    classes = {cls.__name__: cls for cls in (EPInformer, EPInformerSeq, EPIPAM, ERNAformer)}
     if kind not in classes:
         raise ValueError(f"{path} holds a model of type {kind!r}; this version knows {', '.join(classes)}")
     return classes[kind].load(path)
@@ -272,8 +280,7 @@ def fetch(checkpoint: Checkpoint) -> Path:
     """
     mirror = os.environ.get(WEIGHTS_VARIABLE, "").strip()
     cached = settings.cache_dir / "weights" / checkpoint.file
-    if mirror and urlparse(mirror).scheme not in {"http", "https"}:
-        folder = Path(unquote(urlparse(mirror).path) if mirror.startswith("file://") else mirror).expanduser()
+    if mirror and (folder := local_path(mirror)) is not None:
         for candidate in _places(folder, checkpoint):
             if candidate.is_file():
                 return checked(candidate, checkpoint)
@@ -303,25 +310,11 @@ def checked(path: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _download(url: str, checkpoint: Checkpoint, target: Path) -> Path:
-    if settings.offline:
-        raise _missing(checkpoint, "settings.offline is on")
-    import pooch
-    from requests.exceptions import RequestException
-
-    pooch.get_logger().setLevel("WARNING")
     try:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{checkpoint.sha256}",
-            fname=target.name,
-            path=target.parent,
-            progressbar=False,
-        )
-    except RequestException as error:
-        raise _missing(checkpoint, f"{url} cannot be read ({type(error).__name__})") from None
-    except ValueError as error:
-        if "hash" not in str(error).lower():
-            raise
+        download(url, target, known_hash=f"sha256:{checkpoint.sha256}")
+    except UnreachableError as error:
+        raise _missing(checkpoint, str(error)) from None
+    except OtherHashError:
         raise ValueError(
             f"{url} is not {checkpoint.name}: its sha256 differs from the registered {checkpoint.sha256}; "
             "nothing was kept"

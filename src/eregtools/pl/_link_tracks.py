@@ -40,7 +40,7 @@ def score_track(
 
     `links` are as :func:`eregtools.get.links` gives them. Of several links of one enhancer, the strongest is shown.
     """
-    unit, factor = _effect_unit(mdata, layer) if _is_effect(mdata, layer) else (_UNITS.get(layer, "score"), 1.0)
+    unit, factor = unit_of(mdata, layer)
     values = _at_enhancers(_strongest(links, layer), layer, samples, enhancers)
     return Track(layer, unit, {name: factor * of for name, of in values.items()}, look)
 
@@ -70,6 +70,11 @@ def effect_track(
         filled = {name: of == 1 for name, of in of_samples.items()}
     said = SIGNIFICANCE if note and filled is not None and len(chosen) else ""
     return Track(layer, unit, values, "lollipops", filled=filled, black=black, note=said)
+
+
+def unit_of(mdata: MuData, layer: str) -> tuple[str, float]:
+    """Say the unit of the numbers of links, and what to multiply them by: effects are in per cent."""
+    return _effect_unit(mdata, layer) if _is_effect(mdata, layer) else (_UNITS.get(layer, "score"), 1.0)
 
 
 def with_significance(mdata: MuData, layers: Sequence[str]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
 
 from eregtools import get
@@ -58,8 +59,13 @@ def _around_gene(mdata: MuData, gene: str, samples: Sequence[str], flank: int | 
         if Modality.links in mdata.mod:
             reached = get.links(mdata, gene=gene, sample=samples, layers=())
             start, end = min([start, *reached[Var.start]]), max([end, *reached[Var.end]])
-        flank = max(round(0.05 * (end - start)), 2_000)
+        flank = int(flank_of(start, end))
     return Region(str(row[Var.chromosome]), max(start - flank, 0), end + flank, gene)
+
+
+def flank_of(start: Any, end: Any) -> Any:
+    """Bases that are shown on either side of what a gene reaches: 5 %, and at least 2,000."""
+    return np.maximum(np.round(0.05 * (np.asarray(end) - np.asarray(start))).astype(np.int64), 2_000)
 
 
 def elements_in(mdata: MuData, region: Region) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -21,7 +21,7 @@ METRICS: Final = {
 }
 """What can be drawn, and how it is called on the axis."""
 
-_LABELS: Final = {
+PREDICTORS: Final = {
     "model": "model",
     "shuffled": "model, shuffled sequence",
     "trees": "trees, no sequence",
@@ -196,7 +196,7 @@ def _draw(ax: Axes, table: pd.DataFrame, metric: str) -> None:
         )  # fmt: skip
     if (line := _line(table, metric)) is not None:
         ax.axvline(max(line[0], floor), color="0.5", zorder=0, label=line[1], **_DASHED)
-    ax.set_yticks(range(len(predictors)), [_LABELS.get(name, str(name).replace("_", " ")) for name in predictors])
+    ax.set_yticks(range(len(predictors)), [PREDICTORS.get(name, str(name).replace("_", " ")) for name in predictors])
     ax.set_ylim(len(predictors) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _LINK_LAYERS: Final = (Layer.attention, "attention_abc", Layer.abc, Layer.contact)
 """Layers that weigh the arcs, the preferred one first."""
 
-_UNITS: Final = {Layer.activity: "a.u.", Layer.activity_pred: "log2"}
+UNITS: Final = {Layer.activity: "a.u.", Layer.activity_pred: "log2"}
+"""Units of layers of enhancers; of others it is signal."""
+
 _MOST_UNNAMED, _MOST_SAMPLES = 4, 7
 _DERIVED: Final = re.compile(r".*(_pred|_rep\d+)$")
 """Layers of enhancers that are no assay: predictions and replicates."""
@@ -201,12 +203,17 @@ def _link_layer(mdata: MuData, links: str | Literal[False] | None) -> str | None
     return links
 
 
-def _track_layers(mdata: MuData, tracks: str | Sequence[str] | None) -> list[str]:
+def signal_layers(mdata: MuData) -> list[str]:
+    """Layers of enhancers that hold signal: activity first, then the assays."""
     layers = require_modality(mdata, Modality.enhancers).layers
+    found = [name for name in layers if name and name != Layer.candidate and not _DERIVED.match(name)]
+    return sorted(found, key=lambda name: name != Layer.activity)
+
+
+def _track_layers(mdata: MuData, tracks: str | Sequence[str] | None) -> list[str]:
     if tracks is None:
-        if Layer.activity in layers:
-            return [Layer.activity]
-        return [name for name in layers if name and name != Layer.candidate and not _DERIVED.match(name)]
+        layers = signal_layers(mdata)
+        return layers[:1] if Layer.activity in layers else layers
     chosen = [tracks] if isinstance(tracks, str) else list(dict.fromkeys(tracks))
     for track in chosen:
         check_layer(mdata, Modality.enhancers, track)
@@ -264,7 +271,7 @@ def _signal_tracks(mdata: MuData, layers: Sequence[str], samples: list[str], enh
     from eregtools.pl._layout import Track
     from eregtools.pl._locus_figure import signal_at
 
-    return [Track(layer, _UNITS.get(layer, "signal"), signal_at(mdata, layer, samples, enhancers)) for layer in layers]
+    return [Track(layer, UNITS.get(layer, "signal"), signal_at(mdata, layer, samples, enhancers)) for layer in layers]
 
 
 def _link_tracks(

@@ -203,7 +203,7 @@ def _element_table(source: Table, genome: Genome, what: str) -> pd.DataFrame:
         elements[Var.summit] = whole_numbers(summit, what)
     elements[Var.input_index] = np.arange(len(table))
     elements = _in_genome(elements, genome, what)
-    elements.index = _interval_names(elements)
+    elements.index = interval_names(elements)
     refuse_repeated(elements.index, what)
     return elements
 
@@ -245,6 +245,7 @@ def _genome_order(table: pd.DataFrame, genome: Genome, what: str) -> pd.DataFram
     return table.assign(**{Var.chromosome: chromosome}).iloc[order]
 
 
-def _interval_names(table: pd.DataFrame) -> pd.Index:
+def interval_names(table: pd.DataFrame) -> pd.Index:
+    """Names such as ``chr1:1000-1500``."""
     start, end = (table[key].astype(str) for key in (Var.start, Var.end))
-    return pd.Index((table[Var.chromosome] + ":" + start + "-" + end).to_numpy(dtype=object))
+    return pd.Index((table[Var.chromosome].astype(str) + ":" + start + "-" + end).to_numpy(dtype=object))

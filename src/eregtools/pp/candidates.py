@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from eregtools._keys import INTERVAL, ElementClass, Modality, Var
+from eregtools._keys import ElementClass, Modality, Var
 from eregtools._logging import logger
 from eregtools._schema import require_modality, require_real
-from eregtools.genome import Genome, get_genome, match_names
-from eregtools.io.bed import read_bed, read_narrowpeak
+from eregtools.genome import Genome, get_genome
+from eregtools.io.bed import read_narrowpeak
 from eregtools.io.tables import read_intervals_table
 from eregtools.pp.align import column, required_column, whole_numbers
+from eregtools.pp.intervals import Intervals, genome_order, regions_on, suffix
 from eregtools.ranges import merge_touching, overlaps
-
-Intervals: TypeAlias = str | Path | pd.DataFrame
 
 TSS_WINDOW = 500
 """Half width of the TSS window in which an element is a promoter, as in the Activity-by-Contact pipeline."""
@@ -102,12 +100,14 @@ def candidate_enhancers(
     windows = _windows(strongest, width // 2, genome)
     elements, _ = merge_touching(windows)
     if blacklist is not None:
-        blocked = overlaps(elements, _regions(blacklist, genome, "blacklist"))
+        blocked = overlaps(elements, regions_on(blacklist, genome.chrom_sizes, "blacklist", genome.name))
         logger.info("%d of %d candidate elements overlap the blacklist", blocked.sum(), len(elements))
         elements = elements[~blocked]
     if include is not None:
-        elements, _ = merge_touching(pd.concat([elements, _regions(include, genome, "include")], ignore_index=True))
-    elements = _genome_order(elements, genome)
+        elements, _ = merge_touching(
+            pd.concat([elements, regions_on(include, genome.chrom_sizes, "include", genome.name)], ignore_index=True)
+        )
+    elements = genome_order(elements, genome.chrom_sizes)
     logger.info("%d candidate elements from %d of %d peaks", len(elements), len(strongest), len(summits))
     return elements
 
@@ -181,16 +181,12 @@ def classify(
     return mdata if copy else None
 
 
-def _suffix(path: str | Path) -> str:
-    return Path(str(path).removesuffix(".gz")).suffix.lower()
-
-
 def _read_peaks(source: Intervals) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         table = source
-    elif _suffix(source) == ".narrowpeak":
+    elif suffix(source) == ".narrowpeak":
         table = read_narrowpeak(source)
-    elif _suffix(source) == ".bed":
+    elif suffix(source) == ".bed":
         raise ValueError(
             f"peaks: {Path(source).name} is a BED file, which has no summits; give the narrowPeak file, or a table "
             f"with a column summit"
@@ -226,7 +222,7 @@ def _summits(table: pd.DataFrame, rank_by: str, genome: Genome) -> pd.DataFrame:
             f"{first[Var.chromosome]}:{first[Var.start]}-{first[Var.end]}; a summit is a position, an offset is "
             f"called Peak"
         )
-    return _genome_order(peaks, genome)
+    return genome_order(peaks, genome.chrom_sizes)
 
 
 def _rank_column(table: pd.DataFrame, rank_by: str) -> str:
@@ -271,40 +267,3 @@ def _windows(peaks: pd.DataFrame, half: int, genome: Genome) -> pd.DataFrame:
             Var.end: np.minimum(peaks[Var.summit].to_numpy() + half, sizes),
         }
     )
-
-
-def _regions(source: Intervals, genome: Genome, what: str) -> pd.DataFrame:
-    """Intervals spelled as in the genome and cut at the ends of its chromosomes; those elsewhere are left out."""
-    if isinstance(source, pd.DataFrame):
-        table = source
-    else:
-        table = read_bed(source) if _suffix(source) == ".bed" else read_intervals_table(source)
-    names = required_column(table, Var.chromosome, what).astype(str)
-    spelling = match_names(genome.chrom_sizes, names.unique())
-    regions = pd.DataFrame(
-        {
-            Var.chromosome: names.map(spelling).to_numpy(),
-            Var.start: whole_numbers(required_column(table, Var.start, what), what),
-            Var.end: whole_numbers(required_column(table, Var.end, what), what),
-        }
-    )
-    there = regions[Var.chromosome].notna().to_numpy()
-    if not there.all():
-        logger.info(
-            "%s: %d of %d regions are on chromosomes the genome does not have", what, (~there).sum(), len(there)
-        )
-    regions = regions[there].reset_index(drop=True)
-    regions[Var.start] = regions[Var.start].clip(lower=0)
-    regions[Var.end] = np.minimum(regions[Var.end], regions[Var.chromosome].map(genome.chrom_sizes))
-    if (wrong := regions[Var.end] <= regions[Var.start]).any():
-        raise ValueError(
-            f"{what}: {wrong.sum()} region(s) are empty or lie past the end of their chromosome in genome "
-            f"{genome.name!r}; the assembly is probably wrong"
-        )
-    return regions
-
-
-def _genome_order(table: pd.DataFrame, genome: Genome) -> pd.DataFrame:
-    place = {name: number for number, name in enumerate(genome.chrom_sizes)}
-    order = np.lexsort((table[Var.end], table[Var.start], table[Var.chromosome].map(place)))
-    return table.iloc[order].reset_index(drop=True).astype(dict.fromkeys(INTERVAL[1:], np.int64))

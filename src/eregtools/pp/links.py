@@ -108,7 +108,8 @@ def link(
     links = _links_modality(mdata, gene[kept], enhancer[kept])
 
     mdata = mdata.copy() if copy else mdata
-    _replace_links(mdata, links)
+    replace_modality(mdata, Modality.links, links)
+    entry(mdata, Uns.x_layer).pop(Modality.links, None)
     put_layer(mdata, Modality.links, Layer.candidate, candidate[:, kept], as_x=True)
     _log_counts(gene[kept], enhancer[kept], genes.n_vars)
     return mdata if copy else None
@@ -190,13 +191,13 @@ def _links_modality(mdata: MuData, gene: np.ndarray, enhancer: np.ndarray) -> An
     return AnnData(obs=pd.DataFrame(index=mdata.obs_names.copy()), var=var)
 
 
-def _replace_links(mdata: MuData, links: AnnData) -> None:
-    if Modality.links in mdata.mod:  # update() cannot drop some names of a modality and add others in one go
-        del mdata.mod[Modality.links]
+def replace_modality(mdata: MuData, modality: str, adata: AnnData) -> None:
+    """Put a modality with other elements in the place of one, if there is one."""
+    if modality in mdata.mod:  # update() cannot drop some names of a modality and add others in one go
+        del mdata.mod[modality]
         mdata.update()
-    mdata.mod[Modality.links] = links
+    mdata.mod[modality] = adata
     mdata.update()
-    entry(mdata, Uns.x_layer).pop(Modality.links, None)
 
 
 def _log_counts(gene: np.ndarray, enhancer: np.ndarray, n_genes: int) -> None:

@@ -6,16 +6,22 @@ from eregtools.tl.abc import abc
 from eregtools.tl.activity import predict_activity
 from eregtools.tl.attribute import attribute
 from eregtools.tl.baseline import baseline_expression
+from eregtools.tl.baseline_interactions import baseline_interactions
 from eregtools.tl.cross_validate import cross_validate
+from eregtools.tl.ernas import finetune_ernas, train_ernas
 from eregtools.tl.evaluate import evaluate_activity, evaluate_expression
 from eregtools.tl.evaluate_eqtl import evaluate_eqtl
 from eregtools.tl.evaluate_links import evaluate_links
 from eregtools.tl.expression import predict_expression
+from eregtools.tl.leakage import leakage
 from eregtools.tl.links import attention, attention_abc, link_scores
 from eregtools.tl.motif_hits import motif_hits
 from eregtools.tl.motifs import motifs
 from eregtools.tl.perturb import perturb
+from eregtools.tl.predict_ernas import calibrate_ernas, predict_ernas
+from eregtools.tl.quantify import quantify_ernas
 from eregtools.tl.train import train_activity, train_expression
+from eregtools.tl.train_interactions import train_interactions
 from eregtools.tl.variants import variant_effect
 
 __all__ = [
@@ -24,18 +30,26 @@ __all__ = [
     "attention_abc",
     "attribute",
     "baseline_expression",
+    "baseline_interactions",
+    "calibrate_ernas",
     "cross_validate",
     "evaluate_activity",
     "evaluate_eqtl",
     "evaluate_expression",
     "evaluate_links",
+    "finetune_ernas",
+    "leakage",
     "link_scores",
     "motif_hits",
     "motifs",
     "perturb",
     "predict_activity",
+    "predict_ernas",
     "predict_expression",
+    "quantify_ernas",
     "train_activity",
+    "train_ernas",
     "train_expression",
+    "train_interactions",
     "variant_effect",
 ]

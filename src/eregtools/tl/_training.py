@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from eregtools._keys import UNS, Modality, Uns, Var
+from eregtools._keys import Modality
 from eregtools._logging import logger
 from eregtools._schema import require_layer
 from eregtools.batches.encode import UNKNOWN
 from eregtools.batches.genes import GeneInputs, enhancer_codes, gene_inputs, promoter_codes
-from eregtools.sampling import fold_table
+from eregtools.sampling import fold_sets, fold_table
 from eregtools.tl._models import biosamples_of
+from eregtools.tl.expression import pick_samples
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
 
@@ -27,24 +27,11 @@ if TYPE_CHECKING:
     from eregtools.models import EPInformer, EPInformerConfig, EPInformerSeq
     from eregtools.train.datamodule import Batches, GeneData
     from eregtools.train.fit import Engine
-    from eregtools.train.modules import Regression
+    from eregtools.train.modules import Training
 
 REQUEST_FILE = "training.json"
 
 Built = TypeVar("Built")
-
-
-def fold_sets(mdata: MuData, scheme: str | None, chromosomes: NDArray[np.str_]) -> tuple[pd.DataFrame, str]:
-    """Set of each element (rows) in each fold (columns) of a scheme in the object, and the scheme's name."""
-    about = mdata.uns.get(UNS, {})
-    tables = about.get(Uns.folds, {})
-    if scheme is None:
-        scheme = about.get(Uns.fold_schemes, {}).get(Var.fold)
-    if scheme is None or scheme not in tables:
-        there = ", ".join(map(str, tables)) or "none"
-        raise KeyError(f"no folds of scheme {scheme!r} in the object (there are: {there}); run er.pp.split first")
-    table = tables[scheme].astype(object)
-    return table.reindex(chromosomes).fillna("train").reset_index(drop=True), str(scheme)
 
 
 def one_fold(
@@ -113,6 +100,22 @@ def gene_data(
     return GeneData(inputs, inputs.gene, promoters, elements, np.concatenate(values))
 
 
+def engine_of(device: Any, devices: int, nodes: int, precision: Any) -> Engine:
+    """Engine of a training's arguments."""
+    from eregtools.models.device import pick_device
+    from eregtools.train.fit import Engine
+
+    return Engine(pick_device(device), devices, nodes, precision)
+
+
+def one_sample_to_train(mdata: MuData, sample: str | None) -> str:
+    """Name of the biosample to train on; several to choose from are refused."""
+    names = pick_samples(mdata, sample)
+    if len(names) > 1:
+        raise ValueError(f"the object holds {', '.join(names)}; name one with sample=")
+    return names[0]
+
+
 def seeded(build: Callable[[], Built], seed: int) -> Built:
     """Build a network whose weights depend on the seed alone, and leave the caller's random state as it was."""
     import torch
@@ -148,7 +151,23 @@ def start_from(
                 f"the encoder has {what}={theirs}, the model {ours}; pass a config with the same tower, and "
                 "a recipe that encodes N alike"
             )
-    about = source.provenance
+    leakage = leakage_of(source.provenance, held_out, allow_leakage, what="encoder")
+    if isinstance(network, EPInformer):
+        network.encoder.load_state_dict(source.encoder.state_dict())
+    else:
+        network.load_state_dict(source.state_dict())
+    trained_on = biosamples_of(source.provenance)
+    return {"encoder_sha256": source.fingerprint(), "encoder_biosample": ", ".join(trained_on), "leakage": leakage}
+
+
+def leakage_of(about: Mapping[str, Any], held_out: set[str], allow_leakage: bool, *, what: str) -> str:
+    """Whether weights to start from saw chromosomes that are held out: ``"yes"``, ``"no"`` or ``"unknown"``.
+
+    Raises
+    ------
+    ValueError
+        They did, and ``allow_leakage`` is not set.
+    """
     unseen = about.get("test_chromosomes")
     if unseen is None and about.get("fold_scheme") == "epinformer12":
         table = fold_table("epinformer12", held_out)[str(about["fold"])]
@@ -158,25 +177,20 @@ def start_from(
     leakage = str(about.get("leakage", "no"))  # of the weights that these began from
     if leakage == "yes" and not allow_leakage:
         raise ValueError(
-            "the encoder began from weights that saw what its fold holds out; take another encoder, or pass "
+            f"the {what} began from weights that saw what its fold holds out; take another {what}, or pass "
             "allow_leakage=True (the model and what it predicts are marked)"
         )
     if unseen is None:
         leakage = "yes" if leakage == "yes" else "unknown"
-        logger.warning("it is not known on which chromosomes the encoder was trained; the model is marked so")
+        logger.warning("it is not known on which chromosomes the %s was trained; the model is marked so", what)
     elif (seen := sorted(held_out - set(unseen))) and not allow_leakage:
         raise ValueError(
-            f"the encoder was trained on {', '.join(seen)}, which this fold holds out; take the encoder of the same "
+            f"the {what} was trained on {', '.join(seen)}, which this fold holds out; take the {what} of the same "
             "fold, or pass allow_leakage=True (the model and what it predicts are marked)"
         )
     elif seen:
         leakage = "yes"
-    if isinstance(network, EPInformer):
-        network.encoder.load_state_dict(source.encoder.state_dict())
-    else:
-        network.load_state_dict(source.state_dict())
-    trained_on = biosamples_of(about)
-    return {"encoder_sha256": source.fingerprint(), "encoder_biosample": ", ".join(trained_on), "leakage": leakage}
+    return leakage
 
 
 def left_out(
@@ -200,7 +214,7 @@ def left_out(
 
 
 def train(
-    module: Regression,
+    module: Training,
     batches: Mapping[str, Batches],
     about: dict[str, Any],
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -149,20 +150,22 @@ def out_of_fold(
     features
         ``(n, n_features)``; trees take NaN, of other models elements with NaN are not predicted.
     target
-        ``(n,)``; NaN: not fitted to.
+        ``(n,)``; NaN: not fitted to. Classes are 1 and 0.
     sets
         Set of each element in each fold (:func:`eregtools.tl._training.fold_sets`).
     model
-        A scikit-learn regressor; a copy is fitted for each fold.
+        A regressor or classifier of scikit-learn, or one with the same ``fit`` and ``predict``; a copy is fitted for
+        each fold.
 
     Returns
     -------
-    Predictions ``(n,)``, NaN where there are none, and the folds that have some.
+    Predictions ``(n,)`` (by a classifier the probability of class 1), NaN where there are none, and the folds that
+    have some.
     """
-    from sklearn import clone
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    usable = np.isfinite(features).all(axis=1) | isinstance(model, HistGradientBoostingRegressor)
+    takes_nan = isinstance(model, HistGradientBoostingRegressor | HistGradientBoostingClassifier)
+    usable = np.isfinite(features).all(axis=1) | takes_nan
     predicted = np.full(len(target), np.nan)
     folds = []
     for fold in sets.columns:
@@ -171,8 +174,9 @@ def out_of_fold(
         tested &= usable
         if not tested.any() or fitted.sum() < 2:
             continue
-        fit = clone(model).fit(features[fitted], target[fitted].astype(np.float64))
-        predicted[tested] = fit.predict(features[tested])
+        fit = deepcopy(model).fit(features[fitted], target[fitted].astype(np.float64))
+        classes = hasattr(fit, "predict_proba")
+        predicted[tested] = fit.predict_proba(features[tested])[:, 1] if classes else fit.predict(features[tested])
         folds.append(int(fold))
     return predicted, folds
 

@@ -16,7 +16,17 @@ from eregtools._settings import settings
 from eregtools.batches.encode import centred_windows
 from eregtools.batches.windows import Augmentation, WindowBatch
 from eregtools.tl._models import biosample_of
-from eregtools.tl._training import check_sets, gene_data, left_out, one_fold, seeded, start_from, train
+from eregtools.tl._training import (
+    check_sets,
+    engine_of,
+    gene_data,
+    left_out,
+    one_fold,
+    one_sample_to_train,
+    seeded,
+    start_from,
+    train,
+)
 from eregtools.tl.activity import element_centres
 from eregtools.tl.expression import object_genome, pick_samples, require_genes
 
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
     from eregtools.genome import Genome
     from eregtools.models import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
     from eregtools.train.datamodule import Batches
-    from eregtools.train.fit import Engine, Precision
+    from eregtools.train.fit import Precision
 
 RegimeName = Literal["eregtools", "paper", "published"]
 Variant = Literal["promoter", "PE", "PE-Activity", "PE-Activity-HiC"]
@@ -157,7 +167,7 @@ def train_activity(
     config = config or (EPInformerSeqConfig() if start is None else start.config)
     validate(mdata, full=False)
     enhancers = require_modality(mdata, Modality.enhancers)
-    name = _one_sample(mdata, sample)
+    name = one_sample_to_train(mdata, sample)
     row = mdata.obs_names.get_loc(name)
     values = require_layer(enhancers, target, "er.pp.activity")[row].astype(np.float64)
     candidate = np.asarray(enhancers.layers[Layer.candidate][row]).ravel() > 0
@@ -191,7 +201,7 @@ def train_activity(
             **left_out([biosample_of(mdata, name)], "activity", fold, scheme, names, sets),
             **began_from,
         },
-        engine=_engine(device, devices, nodes, precision),
+        engine=engine_of(device, devices, nodes, precision),
         seed=seed,
         folder=None if folder is None else Path(folder),
         resume=resume,
@@ -386,7 +396,7 @@ folder, resume, overwrite, rng
             **_target(mdata, samples, assay),
             **began_from,
         },
-        engine=_engine(device, devices, nodes, precision),
+        engine=engine_of(device, devices, nodes, precision),
         seed=seed,
         folder=None if folder is None else Path(folder),
         resume=resume,
@@ -472,22 +482,8 @@ def _gene_batches(parts: Mapping[str, Any], how: Any, seed: int, augmentation: A
     }
 
 
-def _engine(device: Any, devices: int, nodes: int, precision: Any) -> Engine:
-    from eregtools.models.device import pick_device
-    from eregtools.train.fit import Engine
-
-    return Engine(pick_device(device), devices, nodes, precision)
-
-
 def _samples(mdata: MuData, sample: str | Sequence[str] | None) -> list[str]:
     names = pick_samples(mdata, sample)
     if sample is None and len(names) > 1:
         raise ValueError(f"the object holds {', '.join(names)}; name one with sample=, or several to train on together")
     return names
-
-
-def _one_sample(mdata: MuData, sample: str | None) -> str:
-    names = pick_samples(mdata, sample)
-    if len(names) > 1:
-        raise ValueError(f"the object holds {', '.join(names)}; name one with sample=")
-    return names[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -12,12 +13,11 @@ from torch import Tensor, distributed, nn
 from eregtools.models.epinformer import EPInformer, EPInformerSeq
 from eregtools.train.regimes import Regime, Stage
 
-_LOSSES = {
+_LOSSES: dict[str, Callable[..., Tensor]] = {
     "smooth_l1": nn.functional.smooth_l1_loss,
     "mse": nn.functional.mse_loss,
     "bce": nn.functional.binary_cross_entropy_with_logits,
 }
-_WARM_UP = 0.1
 
 
 class Training(lightning.LightningModule):
@@ -65,6 +65,10 @@ class Training(lightning.LightningModule):
         """Metrics of all validation rows beside their loss."""
         raise NotImplementedError
 
+    def rate_of(self, name: str) -> float:
+        """Learning rate of a parameter over that of the stage."""
+        return 1.0
+
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         """Loss of a batch."""
         loss = self.training_loss(batch)
@@ -98,22 +102,27 @@ class Training(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser of the regime over the parameters that are not frozen."""
         how = self.regime
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        decaying = [p for p in parameters if how.decay == "all" or p.ndim > 1]
-        groups = [{"params": decaying}]
-        if others := [p for p in parameters if not (how.decay == "all" or p.ndim > 1)]:
-            groups.append({"params": others, "weight_decay": 0.0})  # type: ignore[dict-item]
+        alike: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                spared = how.decay == "matrices" and parameter.ndim < 2
+                alike.setdefault((self.rate_of(name), spared), []).append(parameter)
+        rate, decay = self.stage.learning_rate, how.weight_decay
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "lr": rate * factor, "weight_decay": 0.0 if spared else decay}
+            for (factor, spared), parameters in sorted(alike.items(), key=lambda item: item[0])
+        ]
         kind = {"AdamW": torch.optim.AdamW, "Adam": torch.optim.Adam}[how.optimiser]
-        optimiser = kind(groups, lr=self.stage.learning_rate, weight_decay=how.weight_decay, betas=how.betas)
+        optimiser = kind(groups, lr=rate, weight_decay=decay, betas=how.betas)
         if how.schedule == "constant":
             return optimiser
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, total))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step, total, how.warm_up))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _cosine(step: int, total: int) -> float:
-    warm_up = max(1, round(_WARM_UP * total))
+def _cosine(step: int, total: int, share: float) -> float:
+    warm_up = max(1, round(share * total))
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))

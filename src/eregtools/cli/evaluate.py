@@ -1,0 +1,165 @@
+"""``eregtools evaluate``: scores, always beside what needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from eregtools.cli._objects import check_table_target, open_genome, open_object, write_table
+from eregtools.cli._options import (
+    CrossCell,
+    Device,
+    GenomeName,
+    Json,
+    Leakage,
+    Object,
+    Sample,
+    Samples,
+    Seed,
+    Table,
+)
+from eregtools.cli._report import reporting, rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mudata import MuData
+
+app = typer.Typer(help="Judge predictions beside the baselines that might explain them.", no_args_is_help=True)
+
+Judged = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--model", metavar="FOLDER|NAME", help="Model to judge; default: the predictions that are in the object."
+    ),
+]
+Key = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Layer of predictions to judge; default: that of `eregtools predict`."),
+]
+Bootstrap = Annotated[int, typer.Option("--bootstrap", help="Draws for the intervals; 0: no intervals.")]
+
+
+@app.command()
+def expression(
+    path: Object,
+    model: Judged = None,
+    assay: Annotated[str, typer.Option(help="Layer of measured expression.")] = "RNA",
+    key: Key = None,
+    sample: Samples = None,
+    genome: GenomeName = None,
+    out: Table = None,
+    bootstrap: Bootstrap = 1_000,
+    device: Device = None,
+    seed: Seed = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Judge predicted expression, out of fold, beside trees, promoter activity and shuffled sequence."""
+    from eregtools import tl
+
+    _judge(
+        lambda mdata: tl.evaluate_expression(
+            mdata,
+            model,
+            assay=assay,
+            key=key,
+            sample=sample,
+            genome=None if model is None else open_genome(mdata, genome),
+            device=device,
+            n_bootstrap=bootstrap,
+            rng=seed,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def activity(
+    path: Object,
+    model: Judged = None,
+    target: Annotated[str, typer.Option(help="Layer of measured activity.")] = "activity",
+    key: Key = None,
+    sample: Samples = None,
+    genome: GenomeName = None,
+    out: Table = None,
+    bootstrap: Bootstrap = 1_000,
+    device: Device = None,
+    seed: Seed = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Judge predicted activity, out of fold, beside the composition of sequence and shuffled sequence."""
+    from eregtools import tl
+
+    _judge(
+        lambda mdata: tl.evaluate_activity(
+            mdata,
+            model,
+            target=target,
+            key=key,
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            n_bootstrap=bootstrap,
+            rng=seed,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def links(
+    path: Object,
+    pairs: Annotated[
+        Path, typer.Option(metavar="TABLE", help="Pairs that were tested, as a CRISPR benchmark has them.")
+    ],
+    score: Annotated[
+        Optional[list[str]],  # noqa: UP006, UP045
+        typer.Option(
+            help="Layer of links to judge, with a minus before it where lower is stronger (--score=-perturbation); may "
+            "be given several times. Default: all that the object has."
+        ),
+    ] = None,
+    sample: Sample = None,
+    out: Table = None,
+    bootstrap: Bootstrap = 1_000,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Judge scores of links by measured pairs, beside the distance and the nearest gene."""
+    from eregtools import tl
+    from eregtools.io.links import read_crispr
+
+    _judge(
+        lambda mdata: tl.evaluate_links(
+            mdata, read_crispr(pairs), scores=score, sample=sample, n_bootstrap=bootstrap, rng=seed
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+def _judge(judge: Callable[[MuData], pd.DataFrame], path: Path, out: Path | None, as_json: bool) -> None:
+    """Judge what is in an object; the table is the result."""
+    with reporting(as_json) as report:
+        if out is not None:
+            check_table_target(out)
+        table = judge(open_object(path))
+        report.say(table.to_string(index=False), scores=rows(table))
+        if out is not None:
+            write_table(table, out)
+            report.say(f"written to {out}", output=out)

@@ -1,0 +1,330 @@
+"""``eregtools predict``: run a model on the object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from eregtools.cli._objects import (
+    check_object_target,
+    check_table_target,
+    open_genome,
+    open_object,
+    write_table,
+)
+from eregtools.cli._options import (
+    CrossCell,
+    Device,
+    GenomeName,
+    Json,
+    Leakage,
+    Models,
+    Object,
+    Out,
+    Sample,
+    Samples,
+    Seed,
+)
+from eregtools.cli._report import reporting, rows
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+app = typer.Typer(help="Run a model on the object; the result is written into it.", no_args_is_help=True)
+
+Assay = Annotated[str, typer.Option(help="Layer of the genes, or published weights: RNA, CAGE.")]
+Fold = Annotated[
+    str, typer.Option(help="auto: each element by the model that never saw its chromosome; or the number of a fold.")
+]
+Shuffle = Annotated[
+    bool, typer.Option("--shuffle", help="Predict from shuffled sequence, dinucleotides kept; a layer of its own.")
+]
+
+
+class Scores(StrEnum):
+    """Scores of links."""
+
+    abc = "abc"
+    attention = "attention"
+    attention_abc = "attention_abc"
+
+
+class Targets(StrEnum):
+    """What is knocked out."""
+
+    each = "each"
+    promoter = "promoter"
+
+
+class KnockOuts(StrEnum):
+    """What is taken away."""
+
+    sequence = "sequence"
+    features = "features"
+    both = "both"
+
+
+class Scales(StrEnum):
+    """Scale of a change."""
+
+    linear = "linear"
+    model = "model"
+
+
+@app.command()
+def expression(
+    path: Object,
+    out: Out = None,
+    model: Models = None,
+    assay: Assay = "RNA",
+    fold: Fold = "auto",
+    shuffle: Shuffle = False,
+    sample: Samples = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    seed: Seed = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the expression of every gene."""
+    from eregtools import tl
+
+    _predict(
+        lambda mdata: tl.predict_expression(
+            mdata,
+            model,
+            assay=assay,
+            fold=_fold(fold),
+            shuffle=shuffle,
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            rng=seed,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def activity(
+    path: Object,
+    out: Out = None,
+    model: Models = None,
+    fold: Fold = "auto",
+    shuffle: Shuffle = False,
+    sample: Samples = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    seed: Seed = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the activity of every enhancer from its sequence."""
+    from eregtools import tl
+
+    _predict(
+        lambda mdata: tl.predict_activity(
+            mdata,
+            model,
+            fold=_fold(fold),
+            shuffle=shuffle,
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            rng=seed,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def links(
+    path: Object,
+    out: Out = None,
+    score: Annotated[
+        Optional[list[Scores]],  # noqa: UP006, UP045
+        typer.Option(help="Score to give; may be given several times. Default: abc, which needs no model."),
+    ] = None,
+    model: Models = None,
+    assay: Assay = "RNA",
+    fold: Fold = "auto",
+    sample: Samples = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Score every enhancer-gene link: activity by contact, attention of a model, or both."""
+    from eregtools import tl
+
+    wanted = set(score or [Scores.abc])
+
+    def run(mdata: MuData) -> None:
+        if Scores.abc in wanted:
+            tl.abc(mdata, sample=sample)
+        if wanted & {Scores.attention, Scores.attention_abc}:
+            tl.attention(
+                mdata,
+                model,
+                assay=assay,
+                fold=_fold(fold),
+                sample=sample,
+                genome=open_genome(mdata, genome),
+                device=device,
+                allow_cross_cell=allow_cross_cell,
+                allow_leakage=allow_leakage,
+            )
+        if Scores.attention_abc in wanted:
+            tl.attention_abc(mdata, sample=sample)
+
+    _predict(run, path, out, as_json)
+
+
+@app.command()
+def perturb(
+    path: Object,
+    out: Out = None,
+    model: Models = None,
+    assay: Assay = "RNA",
+    targets: Annotated[Targets, typer.Option(help="Every link's enhancer by itself, or each promoter.")] = Targets.each,
+    what: Annotated[KnockOuts, typer.Option(help="What is knocked out.")] = KnockOuts.sequence,
+    scale: Annotated[Scales, typer.Option(help="Fraction of expression, or difference of outputs.")] = Scales.linear,
+    gene: Annotated[
+        Optional[list[str]],  # noqa: UP006, UP045
+        typer.Option(help="Gene, by id or name; may be given several times. Default: all."),
+    ] = None,
+    fold: Fold = "auto",
+    sample: Samples = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Knock out enhancers or promoters in silico and predict how expression changes."""
+    from eregtools import tl
+
+    _predict(
+        lambda mdata: tl.perturb(
+            mdata,
+            model,
+            targets=targets.value,
+            what=what.value,  # type: ignore[arg-type]
+            scale=scale.value,  # type: ignore[arg-type]
+            assay=assay,
+            gene=gene,
+            fold=_fold(fold),
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def variants(
+    path: Object,
+    variants: Annotated[Path, typer.Argument(metavar="VARIANTS.vcf", help="VCF or BCF, also with .gz.")],
+    out: Annotated[Path, typer.Option(metavar="TABLE", help="Where to write: .tsv or .csv, also with .gz.")],
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FOLDER|NAME", help="Models of activity; default: the published ones."),
+    ] = None,
+    expression_model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FOLDER|NAME", help="Models of expression; without it activity alone is predicted."),
+    ] = None,
+    assay: Assay = "RNA",
+    skip_mismatch: Annotated[
+        bool, typer.Option("--skip-mismatch", help="Leave out variants whose reference is not what the genome has.")
+    ] = False,
+    sample: Sample = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the effect of variants on activity and, through their enhancers, on expression; a table."""
+    from eregtools import tl
+
+    with reporting(as_json) as report:
+        check_table_target(out)
+        mdata = open_object(path)
+        table = tl.variant_effect(
+            mdata,
+            variants,
+            model=model,
+            expression_model=expression_model,
+            targets="activity" if expression_model is None else None,
+            assay=assay,
+            mismatch="skip" if skip_mismatch else "error",
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        )
+        write_table(table, out)
+        report.say(f"{len(table)} effects written to {out}", output=out, n=len(table), columns=list(table.columns))
+
+
+def _predict(run: Callable[[MuData], Any], path: Path, out: Path | None, as_json: bool) -> None:
+    """Read the object, write results into it, and say which layers are new and what made them."""
+    with reporting(as_json) as report:
+        target = out or path
+        check_object_target(target)
+        mdata = open_object(path)
+        before = _results(mdata)
+        run(mdata)
+        from eregtools.io.store import write
+
+        write(mdata, target)
+        made = {key: table for key, table in _results(mdata).items() if table != before.get(key)}
+        report.facts["results"] = made
+        report.say(f"written to {target}: {', '.join(_made(mdata, made))}", output=target)
+
+
+def _made(mdata: MuData, results: dict[str, Any]) -> list[str]:
+    """Layers that results are in, and how many values each has."""
+    import numpy as np
+
+    found = []
+    for key in results:
+        for name, modality in mdata.mod.items():
+            if key in modality.layers:
+                found.append(f"{name} {key} ({int(np.isfinite(modality.layers[key]).sum())} values)")
+    return found
+
+
+def _results(mdata: MuData) -> dict[str, Any]:
+    """What the object says of its results, as JSON has it."""
+    from eregtools._keys import UNS, Uns
+
+    return {key: rows(table) for key, table in mdata.uns.get(UNS, {}).get(Uns.results, {}).items()}
+
+
+def _fold(fold: str) -> int | str:
+    if fold == "auto" or fold.isdigit():
+        return "auto" if fold == "auto" else int(fold)
+    raise ValueError(f"--fold {fold}: expected auto or the number of a fold")

@@ -1,0 +1,233 @@
+"""Enhancer–promoter pairs of a small genome in which a pair of motifs decides what interacts: files, and the truth."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from eregtools._keys import Var
+from eregtools._logging import logger
+from eregtools.datasets import _simulation_files as files
+from eregtools.datasets._grammar import Codes, background, encode
+from eregtools.io.pairs import PROMOTER
+
+CODES: Final = (
+    ("ATGACTCATC", "CTATAAAAGG"),
+    ("ACCGGAAGTG", "GCTTACGTAA"),
+    ("GGTGTTGCAA", "CATTCCTCGG"),
+    ("TCAGCACCAC", "TGCGTGGGCG"),
+)
+"""Motifs of an enhancer and of a promoter that let the two interact."""
+
+_LENGTHS = {"enhancer": 400, "promoter": 1_000}
+_REACH = 150
+_GROUP = 20
+_EDGE = 10_000
+
+
+@dataclass(frozen=True)
+class InteractionConfig:
+    """Parameters of :func:`simulate_interactions`.
+
+    Attributes
+    ----------
+    n_chromosomes, pairs_per_chromosome
+        Chromosomes (``chr1`` …), and the interacting pairs of each, an even number. As many pairs do not interact.
+    n_codes
+        Pairs of motifs, 2 to 4. Enhancer and promoter interact when their motifs belong together.
+    both_strands
+        Motifs lie on either strand, not on the genome's plus strand alone.
+    mismatch
+        Share of motifs with one base other than the consensus.
+    spacing
+        Distance of neighbouring elements in bp; windows longer than this share sequence.
+    gc
+        Share of G and C in the background.
+    """
+
+    n_chromosomes: int = 8
+    pairs_per_chromosome: int = 250
+    n_codes: int = 2
+    both_strands: bool = True
+    mismatch: float = 0.0
+    spacing: int = 4_000
+    gc: float = 0.42
+
+    def __post_init__(self) -> None:
+        if self.n_chromosomes < 1 or self.pairs_per_chromosome < 2 or self.pairs_per_chromosome % 2:
+            raise ValueError(
+                f"n_chromosomes={self.n_chromosomes}, pairs_per_chromosome={self.pairs_per_chromosome}: expected at "
+                "least 1 chromosome and an even number of pairs"
+            )
+        if not 2 <= self.n_codes <= len(CODES):
+            raise ValueError(f"n_codes={self.n_codes}: expected 2 to {len(CODES)}")
+        for name in ("mismatch", "gc"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a share, from 0 to below 1")
+        if self.spacing < sum(_LENGTHS.values()):
+            raise ValueError(f"spacing={self.spacing}: expected at least {sum(_LENGTHS.values())} bp")
+
+
+@dataclass(frozen=True)
+class InteractionSimulation:
+    """What :func:`simulate_interactions` wrote.
+
+    Attributes
+    ----------
+    folder, genome, pairs
+        The folder, the FASTA file, and the table of labelled pairs that :func:`eregtools.pp.pairs` takes.
+    motifs
+        The planted motifs: ``element`` (as in the object), ``kind``, ``code`` (from 0), Chromosome, Start, End, Strand.
+    config
+        The parameters.
+    """
+
+    folder: Path
+    genome: Path
+    pairs: Path
+    motifs: pd.DataFrame
+    config: InteractionConfig
+
+
+def simulate_interactions(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    config: InteractionConfig | None = None,
+    overwrite: bool = False,
+) -> InteractionSimulation:
+    """Write a genome and pairs of elements whose interaction no single element tells.
+
+    Elements come in fours: two enhancers and two promoters with different motifs. The two pairs whose motifs belong
+    together interact, the other two pairs of the four do not. So every element is in one pair of either kind, and any
+    score of enhancers alone, or of promoters alone, has an AUROC of exactly 0.5, on each chromosome. Places do not
+    depend on motifs, so that distance tells nothing either.
+
+    Parameters
+    ----------
+    folder
+        Where to write ``genome.fa``, ``pairs.tsv`` and ``truth_motifs.tsv``.
+    seed
+        Seed of all that is drawn.
+    config
+        Parameters; ``None``: the default ones.
+    overwrite
+        Replace an earlier simulation.
+
+    Returns
+    -------
+    Where the files are, and the truth.
+
+    Raises
+    ------
+    FileExistsError
+        The folder holds something else, or an earlier simulation without ``overwrite``.
+    OSError
+        The files cannot be written.
+
+    Notes
+    -----
+    Background is independent bases: motifs are easier to tell from it than in a genome. A model that learns this has
+    shown that it can relate two sequences, not that it can do so in cells.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=10)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated")
+    >>> mdata["links"].var["label"].value_counts().to_dict()
+    {1: 30, 0: 30}
+    """
+    config = config or InteractionConfig()
+    folder = Path(folder).expanduser()
+    rng = np.random.default_rng(seed)
+    chromosomes: dict[str, Codes] = {}
+    pairs, motifs = [], []
+    for number in range(config.n_chromosomes):
+        name = f"chr{number + 1}"
+        chromosomes[name], of_pairs, of_motifs = _chromosome(rng, config)
+        pairs.append(of_pairs.assign(**{Var.chromosome: name, PROMOTER[0]: name}))
+        motifs.append(of_motifs.assign(**{Var.chromosome: name}))
+    table, planted = pd.concat(pairs, ignore_index=True), pd.concat(motifs, ignore_index=True)
+    planted["element"] = [
+        f"{'promoter:' * (kind == 'promoter')}{chrom}:{start}-{end}"
+        for kind, chrom, start, end in zip(
+            planted["kind"], planted[Var.chromosome], planted.pop("first"), planted.pop("last"), strict=True
+        )
+    ]
+    with files.whole_simulation(folder, overwrite=overwrite) as beside:
+        files.write_fasta(beside / "genome.fa", chromosomes)
+        files.write_table(beside / "pairs.tsv", table)
+        files.write_table(beside / "truth_motifs.tsv", planted)
+        files.write_truth(beside, {"config": asdict(config), "codes": CODES[: config.n_codes]})
+    logger.info("%d pairs, half of which interact, in %s", len(table), folder)
+    return InteractionSimulation(folder, folder / "genome.fa", folder / "pairs.tsv", planted, config)
+
+
+def _chromosome(rng: np.random.Generator, config: InteractionConfig) -> tuple[Codes, pd.DataFrame, pd.DataFrame]:
+    """Sequence, pairs and motifs of one chromosome."""
+    n_fours = config.pairs_per_chromosome // 2
+    slots = np.arange(4 * n_fours)
+    groups = [rng.permutation(slots[at : at + _GROUP]) for at in range(0, len(slots), _GROUP)]
+    fours = np.concatenate(groups).reshape(n_fours, 2, 2)  # [enhancers, promoters] of each four
+    motif_codes = np.stack([rng.permutation(config.n_codes)[:2] for _ in range(n_fours)])
+    code = np.stack([motif_codes, rng.permuted(motif_codes, axis=1)], axis=1)
+    codes = background(rng, 2 * _EDGE + len(slots) * config.spacing, config.gc)
+    centre = _EDGE + fours * config.spacing + config.spacing // 2
+    motifs = pd.concat(
+        [
+            _planted(rng, codes, centre[:, side].ravel(), code[:, side].ravel(), side, config)
+            for side in range(len(_LENGTHS))
+        ],
+        ignore_index=True,
+    )
+    four, one, other = (place.ravel() for place in np.indices((n_fours, 2, 2)))
+    table = {Var.label: (code[four, 0, one] == code[four, 1, other]).astype(np.int8)}
+    for columns, at, half in (
+        ((Var.start, Var.end), centre[four, 0, one], _LENGTHS["enhancer"] // 2),
+        (PROMOTER[1:], centre[four, 1, other], _LENGTHS["promoter"] // 2),
+    ):
+        table |= {columns[0]: at - half, columns[1]: at + half}
+    pairs = pd.DataFrame(table)
+    return codes, pairs.sort_values([Var.start, PROMOTER[1]], ignore_index=True), motifs
+
+
+def _planted(
+    rng: np.random.Generator,
+    codes: Codes,
+    centre: NDArray[np.int64],
+    code: NDArray[np.int64],
+    side: int,
+    config: InteractionConfig,
+) -> pd.DataFrame:
+    """Write the motif of each enhancer (side 0) or promoter (1) into the sequence, and say where."""
+    kind = tuple(_LENGTHS)[side]
+    rows: list[dict[str, Any]] = []
+    for at, number in zip(centre.tolist(), code.tolist(), strict=True):
+        word = encode(CODES[number][side])
+        if rng.random() < config.mismatch:
+            place = int(rng.integers(len(word)))
+            word[place] = (word[place] + rng.integers(1, 4)) % 4
+        minus = config.both_strands and rng.random() < 0.5
+        start = at + int(rng.integers(-_REACH, _REACH - len(word)))
+        codes[start : start + len(word)] = 3 - word[::-1] if minus else word
+        half = _LENGTHS[kind] // 2
+        rows.append(
+            {
+                "kind": kind,
+                "code": number,
+                Var.start: start,
+                Var.end: start + len(word),
+                Var.strand: "-" if minus else "+",
+                "first": at - half,
+                "last": at + half,
+            }
+        )
+    return pd.DataFrame(rows)
