@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from eregtools._settings import settings
 
 if TYPE_CHECKING:
-    from eregtools import datasets, get, io, models, pl, pp, tl
+    from eregtools import datasets, get, io, models, pl, pp, report, tl
     from eregtools.genome import Genome, register_genome
 
 __version__ = version("eregtools")
 
-__all__ = ["Genome", "datasets", "get", "io", "models", "pl", "pp", "register_genome", "settings", "tl"]
+__all__ = ["Genome", "datasets", "get", "io", "models", "pl", "pp", "register_genome", "report", "settings", "tl"]
 
-_MODULES = frozenset({"datasets", "get", "io", "models", "pl", "pp", "tl"})
+_MODULES = frozenset({"datasets", "get", "io", "models", "pl", "pp", "report", "tl"})
 _FROM_GENOME = frozenset({"Genome", "register_genome"})
 
 

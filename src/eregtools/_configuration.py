@@ -1,4 +1,4 @@
-"""A YAML file read into dataclasses: every key is known, every value is of its type, and paths are those of the file."""
+"""A YAML file read into dataclasses: known keys, values of their types, paths from the folder of the file."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, list | dict):
                 raise yaml.constructor.ConstructorError(None, None, "a key is no text", key_node.start_mark)
             if key in seen:
@@ -188,5 +188,4 @@ def _described(kind: Any) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "empty"
-    kinds = {dict: "a group of keys", list: "a list"}
-    return kinds.get(type(value)) or repr(value)
+    return "a group of keys" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)

@@ -35,12 +35,15 @@ class Uns:
     perturbations: Final = "perturbations"
     motifs: Final = "motifs"
     motif_hits: Final = "motif_hits"
+    position_attention: Final = "position_attention"
     build: Final = "build"
     coverage: Final = "coverage"
     erna_mask: Final = "erna_mask"
     erna_candidates: Final = "erna_candidates"
     erna_labels: Final = "erna_labels"
     quantification: Final = "quantification"
+    erna_scan: Final = "erna_scan"
+    erna_calls: Final = "erna_calls"
 
 
 class Obs:
@@ -71,6 +74,7 @@ class Var:
     self_promoter: Final = "self_promoter"
     fold: Final = "fold"
     input_index: Final = "input_index"
+    split: Final = "split"
     center: Final = "center"
     source: Final = "source"
     summit_rpm: Final = "summit_rpm"
@@ -80,6 +84,9 @@ class Var:
     gc: Final = "gc"
     n_detected: Final = "n_detected"
     consistency_q: Final = "consistency_q"
+    score: Final = "score"
+    qvalue: Final = "qvalue"
+    cluster: Final = "cluster"
     nearest_gene: Final = "nearest_gene"
     tss_distance: Final = "tss_distance"
     gene_correlation: Final = "gene_correlation"
@@ -144,6 +151,7 @@ class Layer:
     directionality: Final = "directionality"
     balance: Final = "balance"
     detected: Final = "detected"
+    qvalue: Final = "qvalue"
 
     @staticmethod
     def score(name: str) -> str:
@@ -208,6 +216,16 @@ class Varm:
     def attributions(target: str, method: str) -> str:
         """Attributions of what is predicted (an assay, or activity) to the bases of each element."""
         return f"{target}_{method}"
+
+    @staticmethod
+    def bin_weights(attention: str, side: str, stage: int) -> str:
+        """Weights of the bins of the enhancer or promoter of each link, at one stage of position attention."""
+        return f"{attention}_{side}{stage}"
+
+    @staticmethod
+    def relations(attention: str, stage: int) -> str:
+        """Relations of the bins of enhancer and promoter of each link, at one stage of position attention."""
+        return f"{attention}_relation{stage}"
 
     @staticmethod
     def hypothetical(attributions: str) -> str:

@@ -253,6 +253,20 @@ def _chrom_sizes(mdata: MuData) -> pd.Series | None:
     return None if table is None else table["length"]
 
 
+def object_chrom_sizes(mdata: MuData) -> dict[str, int]:
+    """Lengths of the chromosomes of the object's genome.
+
+    Raises
+    ------
+    KeyError
+        The object does not record them.
+    """
+    table = mdata.uns.get(UNS, {}).get(Uns.chrom_sizes)
+    if table is None:
+        raise KeyError("the object does not record the lengths of its chromosomes; build it with er.pp.assemble")
+    return {str(name): int(size) for name, size in table["length"].items()}
+
+
 def _interval_faults(name: str, adata: AnnData, chrom_sizes: pd.Series | None) -> list[str]:
     var = adata.var
     chromosome = var[Var.chromosome].astype(object)

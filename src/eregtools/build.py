@@ -127,11 +127,11 @@ class LinkTable:
     path: Path
     format: Literal["abc", "re2g", "bedpe", "crispr"]
     column: str | None = None
-    statistic: Literal["sum", "max", "mean"] | None = None
+    statistic: Literal["sum", "max", "mean"] = "sum"
     sample: str | None = None
 
     def __post_init__(self) -> None:
-        if self.format == "crispr" and (self.column or self.statistic):
+        if self.format == "crispr" and (self.column or self.statistic != "sum"):
             raise ValueError("format crispr takes effect sizes as they are: leave column and statistic out")
 
 
@@ -332,7 +332,7 @@ def _totals(config: BuildConfig, assays: Any) -> dict[str, dict[str, Any]] | Non
 
 
 def _counted(tracks: Path | tuple[Path, ...]) -> list[float]:
-    """Reads of BAM files."""
+    """Count the reads of BAM files."""
     paths = tracks if isinstance(tracks, tuple) else (tracks,)
     if others := [path.name for path in paths if path.suffix.lower() != ".bam"]:
         raise ValueError(f"totals: count is for BAM files, and {listed(others)} is none; give the number of reads")
@@ -364,7 +364,7 @@ def _add_link_table(mdata: MuData, layer: str, table: LinkTable) -> None:
         columns=column,
         sample=table.sample,
         key_added=layer,
-        **({} if table.statistic is None else {"statistic": table.statistic}),
+        statistic=table.statistic,
     )
     scored = int(pd.notna(mdata[Modality.links].layers[layer]).sum())
     logger.info("%s: %d links have %s of %s", layer, scored, column, table.path.name)

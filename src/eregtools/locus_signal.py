@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,16 @@ import pandas as pd
 
 from eregtools._keys import INTERVAL, Var
 from eregtools.coverage import Coverage
+from eregtools.genome import Genome
 from eregtools.ranges import subtract
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _BLOCK = 1 << 20  # bins read at a time, which bounds the memory
+_ROWS_AT_ONCE = 20_000
 _DREG_LIBRARY = 20e6  # reads of a library for which the thresholds of dREG are taken as they are
+_NEAR, _WIDE = 100, 1_000
 
 
 def locus_reads(
@@ -150,13 +153,17 @@ def arm_length(coverage: Coverage, sample: str) -> int:
     return 200 if coverage.about(sample).get("signal") == "ends" else 500
 
 
-def informative_bins(coverage: Coverage, sample: str, chrom: str) -> npt.NDArray[np.bool_]:
+def informative_bins(
+    coverage: Coverage, sample: str, chrom: str, start: int = 0, end: int | None = None
+) -> npt.NDArray[np.bool_]:
     """Bins around which there is enough signal to look for a locus.
 
     Parameters
     ----------
     coverage, sample, chrom
         The chromosome of a sample.
+    start, end
+        Part of it, multiples of the bin size; it may reach over the ends of the chromosome. ``None``: to its end.
 
     Returns
     -------
@@ -167,21 +174,59 @@ def informative_bins(coverage: Coverage, sample: str, chrom: str) -> npt.NDArray
     -----
     The informative sites of dREG (Danko et al. 2015).
     """
-    end = -(-coverage.chrom_sizes[chrom] // coverage.bin_size) * coverage.bin_size
-    to_reads = coverage.bin_size / coverage.read_length(sample)
-    reads = coverage.values(sample, chrom, 0, end) * np.float32(to_reads)
+    bin_size = coverage.bin_size
+    if end is None:
+        end = -(-coverage.chrom_sizes[chrom] // bin_size) * bin_size
+    beyond = _half(_WIDE, bin_size)
+    values = coverage.values(sample, chrom, start - beyond * bin_size, end + beyond * bin_size)
+    reads = values * np.float32(bin_size / coverage.read_length(sample))
     scale = max(1.0, coverage.library_size(sample) / _DREG_LIBRARY)
-    near = _around(reads, 100, coverage.bin_size)
-    wide = _around(reads, 1_000, coverage.bin_size)
-    return np.asarray((near > 2 * scale).any(axis=0) | (wide >= scale).all(axis=0))
+    near = _around(reads, _NEAR, bin_size)
+    wide = _around(reads, _WIDE, bin_size)
+    found = np.asarray((near > 2 * scale).any(axis=0) | (wide >= scale).all(axis=0))
+    return found[beyond : len(found) - beyond]
+
+
+def masked_bins(mask: pd.DataFrame, chrom: str, bins: int, bin_size: int, first: int = 0) -> npt.NDArray[np.bool_]:
+    """Which of ``bins`` bins of a chromosome, from the bin ``first`` on, touch the mask."""
+    change = np.zeros(bins + 1, dtype=np.int32)
+    rows = mask[(mask[Var.chromosome] == chrom).to_numpy()]
+    begin = rows[Var.start].to_numpy() // bin_size - first
+    stop = -(-rows[Var.end].to_numpy() // bin_size) - first
+    here = (stop > 0) & (begin < bins)
+    np.add.at(change, np.maximum(begin[here], 0), 1)
+    np.add.at(change, np.minimum(stop[here], bins), -1)
+    touched: npt.NDArray[np.bool_] = np.cumsum(change[:-1]) > 0
+    return touched
+
+
+def runs(found: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First bin of each run, and the bin after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]]).astype(np.int8))).astype(np.int64)
+    return edges[::2], edges[1::2]
 
 
 def _around(reads: npt.NDArray[np.float32], width: int, bin_size: int) -> Floats:
     """Sum over the bins within ``width`` bases, centred on each."""
-    half = max(1, round(width / bin_size / 2))
+    half = _half(width, bin_size)
     summed = np.zeros((len(reads), reads.shape[1] + 1))
     np.cumsum(reads, axis=1, dtype=np.float64, out=summed[:, 1:])
     place = np.arange(reads.shape[1])
     upto = np.minimum(place + half, reads.shape[1])
     # sums of thirds and the like come back from the running sum with an error in the last digits
     return np.round(summed[:, upto] - summed[:, np.maximum(place - half, 0)], 6)
+
+
+def _half(width: int, bin_size: int) -> int:
+    return max(1, round(width / bin_size / 2))
+
+
+def gc_around(genome: Genome, chroms: Iterable[str], centres: npt.ArrayLike, width: int) -> Floats:
+    """Share of G and C among the bases around each centre ``(n,)``; NaN where a base is not known."""
+    names, starts = list(chroms), np.asarray(centres, dtype=np.int64) - width // 2
+    share = np.empty(len(names))
+    for first in range(0, len(names), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        codes = genome.codes(names[rows], starts[rows], width)
+        share[rows] = np.where((codes > 3).any(axis=1), np.nan, ((codes == 1) | (codes == 2)).mean(axis=1))
+    return share

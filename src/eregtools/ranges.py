@@ -5,6 +5,7 @@ PyRanges 0.1 re-sorts rows and drops the index, so every join carries integer ro
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -75,6 +76,35 @@ def overlaps(left: pd.DataFrame, right: pd.DataFrame) -> np.ndarray:
     hit = np.zeros(len(left), dtype=bool)
     hit[overlapping_pairs(left, right)[0]] = True
     return hit
+
+
+def count_overlaps(left: pd.DataFrame, right: pd.DataFrame) -> np.ndarray:
+    """How many intervals of ``right`` each of ``left`` overlaps, int64 ``(len(left),)``; strands ignored.
+
+    Parameters
+    ----------
+    left, right
+        Tables with the columns Chromosome, Start and End (0-based half-open).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> left = pd.DataFrame({"Chromosome": ["chr1", "chr1"], "Start": [0, 15], "End": [10, 40]})
+    >>> right = pd.DataFrame({"Chromosome": ["chr1"] * 3, "Start": [10, 12, 39], "End": [12, 16, 50]})
+    >>> count_overlaps(left, right)
+    array([0, 2])
+    """
+    codes, names = pd.factorize(left[Var.chromosome].astype(object))
+    of = pd.Index(names).get_indexer(right[Var.chromosome].astype(object))
+    found = np.zeros(len(left), dtype=np.int64)
+    start, end = left[Var.start].to_numpy(), left[Var.end].to_numpy()
+    for code in range(len(names)):
+        rows, others = codes == code, of == code
+        # those that begin before the end, less those that are over at the start
+        begun = np.searchsorted(np.sort(right[Var.start].to_numpy()[others]), end[rows], side="left")
+        over = np.searchsorted(np.sort(right[Var.end].to_numpy()[others]), start[rows], side="right")
+        found[rows] = begun - over
+    return found
 
 
 def merge_touching(table: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
@@ -157,6 +187,47 @@ def subtract(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, np.
     table = pd.concat([part[[*INTERVAL, "row"]].astype({Var.chromosome: object}) for part in parts])
     table = table.sort_values(["row", Var.start], ignore_index=True)
     return table[list(INTERVAL)], table["row"].to_numpy(dtype=np.int64)
+
+
+def pairs_within(
+    genes: pd.DataFrame, enhancers: pd.DataFrame, max_distance: float, min_distance: float, inclusive: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of genes and enhancers whose TSS and middle are within the bounds, by gene, then distance, then enhancer.
+
+    Parameters
+    ----------
+    genes, enhancers
+        Tables with Chromosome, and tss or Start and End.
+    max_distance, min_distance
+        Bounds in bp.
+    inclusive
+        Which of the two are themselves within: ``"neither"``, ``"left"`` (the smaller), ``"right"`` or ``"both"``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> genes = pd.DataFrame({"Chromosome": ["chr1"], "tss": [1_000]})
+    >>> enhancers = pd.DataFrame({"Chromosome": ["chr1"] * 3, "Start": [0, 1_400, 1_900], "End": [20, 1_600, 2_100]})
+    >>> pairs_within(genes, enhancers, 1_000, 0, "neither")
+    (array([0, 0]), array([1, 0]))
+    """
+    reach = math.ceil(max_distance) + 1
+    tss, doubled_midpoint = genes[Var.tss].to_numpy(), (enhancers[Var.start] + enhancers[Var.end]).to_numpy()
+    around_tss = _intervals(genes, np.maximum(tss - reach, 0), tss + reach + 1)
+    at_midpoint = _intervals(enhancers, doubled_midpoint // 2, doubled_midpoint // 2 + 1)
+    gene, enhancer = overlapping_pairs(around_tss, at_midpoint)
+
+    doubled = np.abs(doubled_midpoint[enhancer] - 2 * tss[gene])  # twice the distance is a whole number
+    above = doubled >= 2 * min_distance if inclusive in ("left", "both") else doubled > 2 * min_distance
+    below = doubled <= 2 * max_distance if inclusive in ("right", "both") else doubled < 2 * max_distance
+    kept = above & below
+    gene, enhancer, doubled = gene[kept], enhancer[kept], doubled[kept]
+    order = np.lexsort((doubled, gene))  # stable: equal distances stay in the order of the enhancers
+    return gene[order], enhancer[order]
+
+
+def _intervals(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({Var.chromosome: table[Var.chromosome].array, Var.start: start, Var.end: end})
 
 
 def to_pyranges(table: pd.DataFrame, name_column: str = "Name") -> PyRanges:

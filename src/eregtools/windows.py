@@ -24,7 +24,7 @@ def centred_windows(
     *,
     jitter: ArrayLike = 0,
 ) -> NDArray[np.int64]:
-    """Starts of windows of one length that are centred on elements and lie on their chromosomes.
+    """Find the starts of windows of one length that are centred on elements and lie on their chromosomes.
 
     An element longer than the window is cropped, a shorter one extended, equally on both sides; an odd base is dropped
     on the left or added on the left. The window is moved by the jitter, then put back on the chromosome.

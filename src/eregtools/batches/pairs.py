@@ -38,7 +38,7 @@ class Windows:
     length: int
 
     def distinct(self) -> NDArray[np.int64]:
-        """Number of each element's window, the same for elements that share one ``(n,)``."""
+        """Give each element the number of its window, the same for elements that share one ``(n,)``."""
         _, chromosome = np.unique(self.chromosome.astype(str), return_inverse=True)
         _, number = np.unique(np.stack([chromosome, self.start]), axis=1, return_inverse=True)
         return np.asarray(number, dtype=np.int64).ravel()

@@ -36,7 +36,7 @@ Models = Annotated[
     ),
 ]
 Samples = Annotated[
-    Optional[list[str]],  # noqa: UP006, UP045
+    Optional[list[str]],  # noqa: UP045
     typer.Option("--sample", metavar="NAME", help="Biosample; may be given several times. Default: all."),
 ]
 Sample = Annotated[

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eregtools._settings import settings
@@ -44,11 +44,16 @@ class Report:
 
 @contextmanager
 def reporting(as_json: bool) -> Iterator[Report]:
-    """Run the work of a command and print its result, which is all that reaches stdout; bars are for terminals only."""
+    """Run the work of a command and print its result, which is all that reaches stdout; bars are for terminals only.
+
+    Of the processes of a distributed training the first one prints.
+    """
     out, report = sys.stdout, Report()
     with redirect_stdout(sys.stderr), settings.override(progress=settings.progress and sys.stderr.isatty()):
         yield report
-    print(json.dumps(plain(report.facts), allow_nan=False) if as_json else "\n".join(report.lines), file=out)
+    rank = next((os.environ[name] for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ), "0")
+    if rank == "0":
+        print(json.dumps(plain(report.facts), allow_nan=False) if as_json else "\n".join(report.lines), file=out)
 
 
 def plain(value: Any) -> Any:
@@ -56,8 +61,9 @@ def plain(value: Any) -> Any:
 
     Examples
     --------
+    >>> from pathlib import PurePath
     >>> import numpy as np
-    >>> plain({"r": np.float32(0.5), "missing": [float("nan")], 1: (2, Path("x"))})
+    >>> plain({"r": np.float32(0.5), "missing": [float("nan")], 1: (2, PurePath("x"))})
     {'r': 0.5, 'missing': [None], '1': [2, 'x']}
     """
     if isinstance(value, dict):

@@ -127,7 +127,7 @@ def links(
         Path, typer.Option(metavar="TABLE", help="Pairs that were tested, as a CRISPR benchmark has them.")
     ],
     score: Annotated[
-        Optional[list[str]],  # noqa: UP006, UP045
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
             help="Layer of links to judge, with a minus before it where lower is stronger (--score=-perturbation); may "
             "be given several times. Default: all that the object has."

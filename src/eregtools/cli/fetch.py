@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -52,7 +53,7 @@ def fetch(
         report.lines += [f"{one}\t{path}" for one, path in files.items()]
 
 
-def _fetch_weights(name: str) -> dict[str, object]:
+def _fetch_weights(name: str) -> dict[str, Path]:
     from eregtools._configuration import nearest
     from eregtools.datasets.genomes import known_genomes
     from eregtools.models import hub, zoo

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -45,34 +45,12 @@ Shuffle = Annotated[
 ]
 
 
-class Scores(StrEnum):
-    """Scores of links."""
+class Score(StrEnum):
+    """Scores of links; Typer takes several of an enumeration only."""
 
     abc = "abc"
     attention = "attention"
     attention_abc = "attention_abc"
-
-
-class Targets(StrEnum):
-    """What is knocked out."""
-
-    each = "each"
-    promoter = "promoter"
-
-
-class KnockOuts(StrEnum):
-    """What is taken away."""
-
-    sequence = "sequence"
-    features = "features"
-    both = "both"
-
-
-class Scales(StrEnum):
-    """Scale of a change."""
-
-    linear = "linear"
-    model = "model"
 
 
 @app.command()
@@ -156,7 +134,7 @@ def links(
     path: Object,
     out: Out = None,
     score: Annotated[
-        Optional[list[Scores]],  # noqa: UP006, UP045
+        Optional[list[Score]],  # noqa: UP045
         typer.Option(help="Score to give; may be given several times. Default: abc, which needs no model."),
     ] = None,
     model: Models = None,
@@ -172,12 +150,12 @@ def links(
     """Score every enhancer-gene link: activity by contact, attention of a model, or both."""
     from eregtools import tl
 
-    wanted = set(score or [Scores.abc])
+    wanted = set(score or [Score.abc])
 
     def run(mdata: MuData) -> None:
-        if Scores.abc in wanted:
+        if Score.abc in wanted:
             tl.abc(mdata, sample=sample)
-        if wanted & {Scores.attention, Scores.attention_abc}:
+        if wanted & {Score.attention, Score.attention_abc}:
             tl.attention(
                 mdata,
                 model,
@@ -189,7 +167,7 @@ def links(
                 allow_cross_cell=allow_cross_cell,
                 allow_leakage=allow_leakage,
             )
-        if Scores.attention_abc in wanted:
+        if Score.attention_abc in wanted:
             tl.attention_abc(mdata, sample=sample)
 
     _predict(run, path, out, as_json)
@@ -201,11 +179,15 @@ def perturb(
     out: Out = None,
     model: Models = None,
     assay: Assay = "RNA",
-    targets: Annotated[Targets, typer.Option(help="Every link's enhancer by itself, or each promoter.")] = Targets.each,
-    what: Annotated[KnockOuts, typer.Option(help="What is knocked out.")] = KnockOuts.sequence,
-    scale: Annotated[Scales, typer.Option(help="Fraction of expression, or difference of outputs.")] = Scales.linear,
+    targets: Annotated[
+        Literal["each", "promoter"], typer.Option(help="Every link's enhancer by itself, or each promoter.")
+    ] = "each",
+    what: Annotated[Literal["sequence", "features", "both"], typer.Option(help="What is taken away.")] = "sequence",
+    scale: Annotated[
+        Literal["linear", "model"], typer.Option(help="Fraction of expression, or difference of outputs.")
+    ] = "linear",
     gene: Annotated[
-        Optional[list[str]],  # noqa: UP006, UP045
+        Optional[list[str]],  # noqa: UP045
         typer.Option(help="Gene, by id or name; may be given several times. Default: all."),
     ] = None,
     fold: Fold = "auto",
@@ -223,9 +205,9 @@ def perturb(
         lambda mdata: tl.perturb(
             mdata,
             model,
-            targets=targets.value,
-            what=what.value,  # type: ignore[arg-type]
-            scale=scale.value,  # type: ignore[arg-type]
+            targets=targets,
+            what=what,
+            scale=scale,
             assay=assay,
             gene=gene,
             fold=_fold(fold),
@@ -295,33 +277,34 @@ def _predict(run: Callable[[MuData], Any], path: Path, out: Path | None, as_json
         target = out or path
         check_object_target(target)
         mdata = open_object(path)
-        before = _results(mdata)
+        before = _layers(mdata)
         run(mdata)
         from eregtools.io.store import write
 
         write(mdata, target)
-        made = {key: table for key, table in _results(mdata).items() if table != before.get(key)}
-        report.facts["results"] = made
-        report.say(f"written to {target}: {', '.join(_made(mdata, made))}", output=target)
+        made = {place: values for place, values in _layers(mdata).items() if values is not before.get(place)}
+        counts = {f"{modality} {layer}": int((values == values).sum()) for (modality, layer), values in made.items()}
+        report.facts.update(values=counts, results=_results(mdata, {layer for _, layer in made}))
+        shown = ", ".join(f"{name} ({count} values)" for name, count in counts.items())
+        report.say(f"written to {target}: {shown}", output=target)
 
 
-def _made(mdata: MuData, results: dict[str, Any]) -> list[str]:
-    """Layers that results are in, and how many values each has."""
-    import numpy as np
-
-    found = []
-    for key in results:
-        for name, modality in mdata.mod.items():
-            if key in modality.layers:
-                found.append(f"{name} {key} ({int(np.isfinite(modality.layers[key]).sum())} values)")
-    return found
+def _layers(mdata: MuData) -> dict[tuple[str, str], Any]:
+    """Every layer of the object, by modality and name."""
+    return {
+        (name, layer): values
+        for name, modality in mdata.mod.items()
+        for layer, values in modality.layers.items()
+        if layer is not None
+    }
 
 
-def _results(mdata: MuData) -> dict[str, Any]:
-    """What the object says of its results, as JSON has it."""
+def _results(mdata: MuData, layers: set[str]) -> dict[str, Any]:
+    """Which weights made the layers, as far as any did."""
     from eregtools._keys import UNS, Uns
 
-    return {key: rows(table) for key, table in mdata.uns.get(UNS, {}).get(Uns.results, {}).items()}
+    results = mdata.uns.get(UNS, {}).get(Uns.results, {})
+    return {layer: rows(results[layer]) for layer in sorted(layers) if layer in results}
 
 
 def _fold(fold: str) -> int | str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -22,12 +21,13 @@ Folder = Annotated[
     Path, typer.Option("--out", metavar="FOLDER", help="Where the models go; `predict --model FOLDER` takes them.")
 ]
 Folds = Annotated[
-    Optional[list[int]],  # noqa: UP006, UP045
+    Optional[list[int]],  # noqa: UP045
     typer.Option("--fold", help="Fold to train; may be given several times. Default: all of the object."),
 ]
-Regimes = StrEnum("Regimes", {name: name for name in ("eregtools", "paper", "published")})
-Precisions = StrEnum("Precisions", {"single": "32", "mixed": "bf16", "double": "64"})
-Regime = Annotated[Regimes, typer.Option(help="How it is trained: ours, the paper's, or the published weights'.")]
+Regime = Annotated[
+    Literal["eregtools", "paper", "published"],
+    typer.Option(help="How it is trained: ours, the paper's, or the published weights'."),
+]
 Architecture = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--config", metavar="YAML", help="Architecture; default: the published one."),
@@ -45,18 +45,17 @@ Batch = Annotated[Optional[int], typer.Option("--batch-size", help="Over all dev
 Rate = Annotated[Optional[float], typer.Option("--learning-rate")]  # noqa: UP045
 Devices = Annotated[int, typer.Option(help="Devices of a node.")]
 Nodes = Annotated[int, typer.Option(help="Nodes, under torchrun or SLURM.")]
-Precision = Annotated[Optional[Precisions], typer.Option(help="Default: bf16 where a GPU has it, else 32.")]  # noqa: UP045
+Precision = Annotated[
+    Optional[Literal["32", "bf16", "64"]],  # noqa: UP045
+    typer.Option(help="Default: bf16 (mixed) where a GPU has it, else 32."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what is in FOLDER; finished folds are kept.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in FOLDER.")]
 
 
-class Variants(StrEnum):
-    """Variants of EPInformer."""
-
-    promoter = "promoter"
-    pe = "PE"
-    pe_activity = "PE-Activity"
-    pe_activity_hic = "PE-Activity-HiC"
+Variant = Annotated[
+    Literal["promoter", "PE", "PE-Activity", "PE-Activity-HiC"], typer.Option(help="Features beside sequence.")
+]
 
 
 @app.command()
@@ -65,8 +64,8 @@ def expression(
     out: Folder,
     fold: Folds = None,
     assay: Annotated[str, typer.Option(help="Layer of the genes to learn.")] = "RNA",
-    variant: Annotated[Variants, typer.Option(help="Features beside sequence.")] = Variants.pe_activity_hic,
-    regime: Regime = Regimes.eregtools,  # type: ignore[attr-defined]
+    variant: Variant = "PE-Activity-HiC",
+    regime: Regime = "eregtools",
     sequence: Annotated[bool, typer.Option(help="Read sequence; without, to say what sequence adds.")] = True,
     encoder: Encoder = None,
     freeze_encoder: Annotated[bool, typer.Option("--freeze-encoder", help="Keep its tower as it is.")] = False,
@@ -96,8 +95,8 @@ def expression(
             mdata,
             assay=assay,
             fold=number,
-            variant=variant.value,  # type: ignore[arg-type]
-            regime=regime.value,
+            variant=variant,
+            regime=regime,
             use_sequence=sequence,
             encoder=_encoder(encoder, number),
             freeze_encoder=freeze_encoder,
@@ -113,7 +112,7 @@ def expression(
             device=device,
             devices=devices,
             nodes=nodes,
-            precision=precision and precision.value,
+            precision=precision,
             folder=folder,
             resume=resume,
             overwrite=overwrite,
@@ -129,7 +128,7 @@ def activity(
     out: Folder,
     fold: Folds = None,
     target: Annotated[str, typer.Option(help="Layer of the enhancers to learn, as log2(0.1 + value).")] = "activity",
-    regime: Regime = Regimes.eregtools,  # type: ignore[attr-defined]
+    regime: Regime = "eregtools",
     encoder: Encoder = None,
     reverse_complement: Annotated[bool, typer.Option(help="Train on both strands.")] = True,
     config: Architecture = None,
@@ -156,7 +155,7 @@ def activity(
             mdata,
             fold=number,
             target=target,
-            regime=regime.value,
+            regime=regime,
             encoder=_encoder(encoder, number),
             reverse_complement=reverse_complement,
             config=_architecture(config, "EPInformerSeqConfig"),
@@ -169,7 +168,7 @@ def activity(
             device=device,
             devices=devices,
             nodes=nodes,
-            precision=precision and precision.value,
+            precision=precision,
             folder=folder,
             resume=resume,
             overwrite=overwrite,
@@ -183,12 +182,11 @@ def _train(
     train: Callable[[MuData, int, Path], Any], path: Path, out: Path, folds: list[int] | None, as_json: bool
 ) -> None:
     """Train each fold in a folder of its own, and say how well each does on what it did not see."""
-    from eregtools.demo import writable_folder
-
     with reporting(as_json) as report:
+        if out.is_file():
+            raise NotADirectoryError(f"{out} is a file; name a folder to write to")
         mdata = open_object(path)
         numbers = _folds(mdata, folds)
-        out = writable_folder(out)
         report.facts["models"] = []
         for number in numbers:
             folder = out / f"fold{number}"

@@ -7,6 +7,7 @@ from eregtools.datasets.genomes import fetch_genome, fetched_genome
 from eregtools.datasets.k562 import find_k562, k562
 from eregtools.datasets.simulate import Simulation, SimulationConfig, simulate
 from eregtools.datasets.simulate_erna import ErnaSimulation, ErnaSimulationConfig, simulate_erna
+from eregtools.datasets.simulate_erna_genome import ErnaGenome, ErnaGenomeConfig, simulate_erna_genome
 from eregtools.datasets.simulate_interactions import (
     InteractionConfig,
     InteractionSimulation,
@@ -15,6 +16,8 @@ from eregtools.datasets.simulate_interactions import (
 from eregtools.datasets.toy import three_genes
 
 __all__ = [
+    "ErnaGenome",
+    "ErnaGenomeConfig",
     "ErnaSimulation",
     "ErnaSimulationConfig",
     "InteractionConfig",
@@ -28,6 +31,7 @@ __all__ = [
     "k562",
     "simulate",
     "simulate_erna",
+    "simulate_erna_genome",
     "simulate_interactions",
     "simulated_object",
     "three_genes",

@@ -65,7 +65,7 @@ class Gene:
 def place_genes(rng: np.random.Generator, n: int, length: int) -> list[Gene]:
     """Genes of one chromosome, in the order of their TSSs."""
     genes = []
-    for tss in _spaced(rng, n, rng.integers(_EDGE, length - _EDGE, size=50 * n), [], _TSS_GAP, 0):
+    for tss in spaced(n, rng.integers(_EDGE, length - _EDGE, size=50 * n), [], _TSS_GAP, 0):
         strand = "+" if rng.random() < 0.5 else "-"
         room = (length - tss if strand == "+" else tss) - 100
         pieces = _transcript(rng, room)
@@ -79,12 +79,19 @@ def place_elements(rng: np.random.Generator, n: int, length: int, tss: list[int]
     around = np.array(tss)[rng.integers(0, len(tss), size=tries)] + rng.laplace(0, _SPREAD, size=tries).astype(np.int64)
     proposed = np.where(rng.random(tries) < _NEAR_GENES, around, rng.integers(_EDGE, length - _EDGE, size=tries))
     proposed = proposed[(proposed >= _EDGE) & (proposed < length - _EDGE)]
-    summit = np.array(_spaced(rng, n, proposed, tss, _ELEMENT_GAP, 1_500), dtype=np.int64)
+    summit = np.array(spaced(n, proposed, tss, _ELEMENT_GAP, 1_500), dtype=np.int64)
     start = summit - rng.integers(200, 276, size=n)
     return pd.DataFrame({Var.start: start, Var.end: start + rng.integers(476, 551, size=n), Var.summit: summit})
 
 
-def _spaced(rng: np.random.Generator, n: int, proposed: Ints, avoid: list[int], gap: int, clearance: int) -> list[int]:
+def spaced(n: int, proposed: Ints, avoid: list[int], gap: int, clearance: int) -> list[int]:
+    """Take the first ``n`` proposed positions that are ``gap`` bp apart and ``clearance`` from others, ascending.
+
+    Raises
+    ------
+    ValueError
+        There are not as many.
+    """
     taken: list[int] = []
     for position in proposed.tolist():
         at = bisect(taken, position)

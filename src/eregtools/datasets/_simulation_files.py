@@ -23,6 +23,7 @@ TRUTH: Final = "truth.json"
 """Written last: a folder with this file holds a whole simulation."""
 
 _LINE = 60
+_FASTA_LETTERS = np.append(LETTERS, np.uint8(ord("N")))
 _SOURCE = "eregtools"
 
 
@@ -85,7 +86,7 @@ def write_fasta(path: Path, chromosomes: Mapping[str, Codes]) -> None:
         for name, codes in chromosomes.items():
             header = f">{name}\n".encode()
             index.append(f"{name}\t{len(codes)}\t{offset + len(header)}\t{_LINE}\t{_LINE + 1}\n")
-            letters = LETTERS[codes].tobytes()
+            letters = _FASTA_LETTERS[codes].tobytes()
             body = b"".join(letters[at : at + _LINE] + b"\n" for at in range(0, len(letters), _LINE))
             file.write(header + body)
             offset += len(header) + len(body)
@@ -139,6 +140,28 @@ def write_track(path: Path, sizes: Mapping[str, int], reads: Mapping[str, Ints])
             ends = (at + 1).tolist()
             file.addEntries([chrom] * len(at), at.tolist(), ends=ends, values=counts.astype(float).tolist())
     file.close()
+
+
+def write_coverage(path: Path, depth: Mapping[str, Ints]) -> None:
+    """BigWig of the depth at each base of whole chromosomes; stretches without reads are left out."""
+    file = pyBigWig.open(str(path), "w")
+    if file is None:
+        raise OSError(f"cannot open {path}")
+    file.addHeader([(chrom, len(values)) for chrom, values in depth.items()])
+    for chrom, values in depth.items():
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [len(values)]])
+        height = values[edges[:-1]].astype(float)
+        kept = height != 0
+        if kept.any():
+            starts, ends = edges[:-1][kept].tolist(), edges[1:][kept].tolist()
+            file.addEntries([chrom] * len(starts), starts, ends=ends, values=height[kept].tolist())
+    file.close()
+
+
+def write_bed(path: Path, table: pd.DataFrame, names: list[str]) -> None:
+    """BED with four columns."""
+    columns = [table[Var.chromosome], table[Var.start], table[Var.end], pd.Series(names, index=table.index)]
+    pd.concat(columns, axis=1).to_csv(path, sep="\t", header=False, index=False)
 
 
 def write_cool(path: Path, contacts: ContactMap, sizes: Mapping[str, int], resolution: int) -> None:

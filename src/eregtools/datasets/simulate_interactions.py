@@ -26,6 +26,7 @@ CODES: Final = (
 
 _LENGTHS = {"enhancer": 400, "promoter": 1_000}
 _REACH = 150
+_MOST_INSTANCES = 10
 _GROUP = 20
 _EDGE = 10_000
 
@@ -40,6 +41,8 @@ class InteractionConfig:
         Chromosomes (``chr1`` …), and the interacting pairs of each, an even number. As many pairs do not interact.
     n_codes
         Pairs of motifs, 2 to 4. Enhancer and promoter interact when their motifs belong together.
+    instances
+        Instances of its motif in each element.
     both_strands
         Motifs lie on either strand, not on the genome's plus strand alone.
     mismatch
@@ -53,6 +56,7 @@ class InteractionConfig:
     n_chromosomes: int = 8
     pairs_per_chromosome: int = 250
     n_codes: int = 2
+    instances: int = 1
     both_strands: bool = True
     mismatch: float = 0.0
     spacing: int = 4_000
@@ -66,6 +70,8 @@ class InteractionConfig:
             )
         if not 2 <= self.n_codes <= len(CODES):
             raise ValueError(f"n_codes={self.n_codes}: expected 2 to {len(CODES)}")
+        if not 1 <= self.instances <= _MOST_INSTANCES:
+            raise ValueError(f"instances={self.instances}: expected 1 to {_MOST_INSTANCES}")
         for name in ("mismatch", "gc"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a share, from 0 to below 1")
@@ -210,15 +216,21 @@ def _planted(
     """Write the motif of each enhancer (side 0) or promoter (1) into the sequence, and say where."""
     kind = tuple(_LENGTHS)[side]
     rows: list[dict[str, Any]] = []
-    for at, number in zip(centre.tolist(), code.tolist(), strict=True):
+    half, room = _LENGTHS[kind] // 2, 2 * _REACH // config.instances
+    places = np.repeat(np.arange(len(centre)), config.instances)
+    for number, at, place in zip(
+        code[places].tolist(),
+        (centre[places] - _REACH).tolist(),
+        np.tile(np.arange(config.instances), len(centre)).tolist(),
+        strict=True,
+    ):
         word = encode(CODES[number][side])
         if rng.random() < config.mismatch:
-            place = int(rng.integers(len(word)))
-            word[place] = (word[place] + rng.integers(1, 4)) % 4
+            base = int(rng.integers(len(word)))
+            word[base] = (word[base] + rng.integers(1, 4)) % 4
         minus = config.both_strands and rng.random() < 0.5
-        start = at + int(rng.integers(-_REACH, _REACH - len(word)))
+        start = at + place * room + int(rng.integers(room - len(word) + 1))
         codes[start : start + len(word)] = 3 - word[::-1] if minus else word
-        half = _LENGTHS[kind] // 2
         rows.append(
             {
                 "kind": kind,
@@ -226,8 +238,8 @@ def _planted(
                 Var.start: start,
                 Var.end: start + len(word),
                 Var.strand: "-" if minus else "+",
-                "first": at - half,
-                "last": at + half,
+                "first": at + _REACH - half,
+                "last": at + _REACH + half,
             }
         )
     return pd.DataFrame(rows)

@@ -134,7 +134,7 @@ def fold_pairs(
     if copies < 1 or jitter < 0:
         raise ValueError(f"copies={copies}, jitter={jitter}: expected at least 1 copy and 0 bp")
     label = links.var[Var.label].to_numpy()
-    usable = (label == 1) | negatives_of(links.var, negatives)
+    usable = (label == 1) | of_origin(links.var, label == 0, negatives)
     gene, enhancer = link_positions(mdata)
     chromosome = mdata[Modality.enhancers].var[Var.chromosome].astype(str).to_numpy()[enhancer]
     draw = _Drawing(mdata, label, gene, enhancer)
@@ -154,7 +154,7 @@ def fold_pairs(
         raise KeyError(f"scheme {scheme!r} has no fold {fold}; it has {listed(sets.columns, 12)}")
     of_set = sets[str(fold)].to_numpy()
     streams = _streams(rng, fold)
-    parts = {}
+    parts: dict[str, PairWindows] = {}
     for which in ("train", "valid", "test"):
         here = usable & (of_set == which)
         if which == "valid" and not here.any():
@@ -200,7 +200,7 @@ class _Drawing:
         jitter: int,
         rng: np.random.Generator,
     ) -> PairWindows:
-        """Copies of the positive pairs and as many negative ones, all in moved windows."""
+        """Take copies of the positive pairs and as many negative ones, all in moved windows."""
         n = copies * len(positive)
         whole, rest = divmod(n, len(negative))
         drawn = np.concatenate([np.tile(negative, whole), rng.choice(negative, rest, replace=False)])
@@ -218,16 +218,25 @@ class _Drawing:
         return centred_windows(start, end, width, size, jitter=jitter)
 
 
-def negatives_of(links: pd.DataFrame, negatives: str | Iterable[str] | None) -> NDArray[np.bool_]:
-    """Which links are negative pairs of the origins asked for; all where none is."""
-    negative = (links[Var.label] == 0).to_numpy()
+def of_origin(
+    links: pd.DataFrame, negative: NDArray[np.bool_], negatives: str | Iterable[str] | None
+) -> NDArray[np.bool_]:
+    """Which negative links are of some origins; all where none is named.
+
+    Raises
+    ------
+    KeyError
+        No negative link is of such an origin, or links do not say where they are from.
+    """
     if negatives is None:
         return negative
+    if Var.origin not in links:
+        raise KeyError(f"negatives= goes with links that have an {Var.origin!r}, as er.pp.pairs makes them")
     wanted = [negatives] if isinstance(negatives, str) else list(negatives)
     origin = links[Var.origin].astype(str)
-    if missing := [name for name in wanted if name not in set(origin[negative])]:
-        there = listed(sorted(set(origin[negative])))
-        raise KeyError(f"there are no negative pairs of origin {listed(missing)} (there are: {there})")
+    there = sorted(set(origin[negative]))
+    if missing := [name for name in wanted if name not in there]:
+        raise KeyError(f"there are no negative pairs of origin {listed(missing)} (there are: {listed(there)})")
     return np.asarray(negative & origin.isin(wanted).to_numpy())
 
 

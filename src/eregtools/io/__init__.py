@@ -9,6 +9,7 @@ from eregtools.io.link_export import write_bedpe, write_interact, write_longrang
 from eregtools.io.links import read_abc, read_bedpe, read_crispr, read_re2g
 from eregtools.io.meme import read_meme, write_meme
 from eregtools.io.pairs import read_pairs
+from eregtools.io.region_anndata import region_table, to_region_anndata
 from eregtools.io.store import read, write
 from eregtools.io.tables import read_intervals_table, read_table
 from eregtools.io.vcf import read_vcf
@@ -36,6 +37,8 @@ __all__ = [
     "read_re2g",
     "read_table",
     "read_vcf",
+    "region_table",
+    "to_region_anndata",
     "write",
     "write_attributions",
     "write_bedpe",

@@ -140,7 +140,7 @@ def _of_bengi(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_blocks(frame: pd.DataFrame) -> pd.DataFrame:
-    """Number the blocks of a positive pair and its shifted negatives; left as it is where it has none."""
+    """Add the number of the block of a positive pair and its shifted negatives, where the table has such blocks."""
     positive = pd.to_numeric(frame[Var.label], errors="coerce").to_numpy() == 1
     block = np.cumsum(positive) - 1
     if not len(frame) or not positive[0]:

@@ -29,7 +29,16 @@ _EPIPAM: Final = (
     "Liu, Zhu and Zhang: EPIPAM. Computational Biomedicine 2026, "
     "[doi:10.70401/cbm.2026.0013](https://doi.org/10.70401/cbm.2026.0013)"
 )
-_PAPERS: Final[Mapping[str, str]] = {"EPInformer": _PAPER, "EPInformerSeq": _PAPER, "EPIPAM": _EPIPAM}
+_ERNAFORMER: Final = (
+    "Yu et al.: eRNAformer. bioRxiv 2026, [doi:10.64898/2026.06.24.734403]"
+    "(https://doi.org/10.64898/2026.06.24.734403); described there, implemented here without the authors' code"
+)
+_PAPERS: Final[Mapping[str, str]] = {
+    "EPInformer": _PAPER,
+    "EPInformerSeq": _PAPER,
+    "EPIPAM": _EPIPAM,
+    "ERNAformer": _ERNAFORMER,
+}
 """Paper of each architecture, by the name of its class."""
 
 _DATA: Final[Mapping[str, str]] = {
@@ -168,6 +177,8 @@ def _input(model: Model[Any]) -> str:
             f"Sequence one-hot in the order A, C, G, T; an unknown base (N) is {_value(model.config.n_value)} "
             "in each channel."
         )
+    if text := getattr(model, "input_text", ""):
+        lines.append(text)
     if recipe is None and hasattr(model.config, "n_slot_features"):
         known = "is not known" if name is None else f"is `{name}`, which eregtools {version('eregtools')} does not have"
         lines.append(f"The recipe of the features {known}: without it the model cannot be fed rightly.")

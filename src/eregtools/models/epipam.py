@@ -192,7 +192,7 @@ class Words(nn.Module):
         self.size = size
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Number the words, int32 ``(n, length)``."""
+        """Give each word its number, int32 ``(n, length)``."""
         codes = codes.int()
         length = codes.shape[1] - self.size + 1
         word, known = torch.ones_like(codes[:, :length]), torch.ones_like(codes[:, :length], dtype=torch.bool)
@@ -233,7 +233,7 @@ class Tower(nn.Module):
         """Tables by which the first convolution is looked up."""
         conv = self.stages[0].conv
         span = 1 if hasattr(self, "embedding") else _BASES_PER_WORD
-        return WordTables.of(self.vectors, conv.weight, span)  # type: ignore[arg-type]
+        return WordTables.of(self.vectors, conv.weight, span)  # type: ignore
 
     def first(self, symbols: Tensor, tables: WordTables | None = None) -> Tensor:
         """First stage before its dropout: symbols ``(n, length)`` to ``(n, channels, bins)``.
@@ -328,7 +328,8 @@ class EPIPAM(Model[EPIPAMConfig]):
             Return relations and weights, too.
         """
         firsts = [
-            self.first(side, codes) for side, codes in zip(get_args(Side), (enhancer_codes, promoter_codes), strict=True)
+            self.first(side, codes)
+            for side, codes in zip(get_args(Side), (enhancer_codes, promoter_codes), strict=True)
         ]
         if self.config.variable_length and lengths is None:
             lengths = tuple(torch.full((len(c),), c.shape[1]) for c in (enhancer_codes, promoter_codes))  # type: ignore
@@ -380,7 +381,7 @@ class EPIPAM(Model[EPIPAMConfig]):
         strong, attention = [], []
         for stage in range(len(config.kernels)):
             if stage == 0:
-                maps = [tower.stages[0].dropout(x) for tower, x in self._with(maps)]  # type: ignore[operator,union-attr]
+                maps = [tower.stages[0].dropout(x) for tower, x in self._with(maps)]  # type: ignore[operator]
             else:
                 maps = [tower.stages[stage](x) for tower, x in self._with(maps)]
             if not config.attention:

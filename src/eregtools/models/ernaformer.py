@@ -256,6 +256,18 @@ class ERNAformer(Model[ERNAformerConfig]):
             tokens = tokens + self.depth((depth.to(tokens.dtype) - USUAL_DEPTH)[:, None])[:, None]
         return tokens
 
+    @property
+    def input_text(self) -> str:
+        """What the network reads, in words."""
+        config = self.config
+        transform = f"log(1 + {config.signal_scale:g} x)" if config.transform == "log1p" else "squashed"
+        return (
+            f"Sequence one-hot in the order A, C, G, T, zero where it is unknown, and RNA signal in bins of {BIN_SIZE} "
+            f"bp, both of {config.seq_len:,} bp and {config.halo} bp on either side. Signal: reads per million of the "
+            f"plus and of the minus strand, {transform}; both less the same of their running mean over "
+            f"{config.contrast_width:,} bp of the chromosome; and whether strands are known."
+        )
+
     def encode(self, tokens: Tensor) -> Tensor:
         """States ``(n, tokens, dim)`` of tokens that have seen each other."""
         for layer in self.layers:

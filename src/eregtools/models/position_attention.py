@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+_SMALL = 500
+"""Relations up to which they are computed without a product of matrices: where its rounding was seen to vary."""
+
 
 class PairAttention(NamedTuple):
     """What position attention found in pairs at one stage."""
@@ -52,7 +55,7 @@ class PositionAttention(nn.Module):
             True where a bin holds sequence ``(n, bins)``; ``None``: everywhere. Others get the weight 0.
         """
         channels = enhancer.shape[1]
-        product = torch.bmm(enhancer.transpose(1, 2), promoter)
+        product = _product(enhancer, promoter)
         if enhancer_valid is not None and promoter_valid is not None:
             product = product.masked_fill(~(enhancer_valid[:, :, None] & promoter_valid[:, None]), -torch.inf)
         # Dividing the maxima gives the bits that dividing the whole matrix would.
@@ -66,8 +69,16 @@ class PositionAttention(nn.Module):
         )
 
 
+def _product(enhancer: Tensor, promoter: Tensor) -> Tensor:
+    """Sum over channels of the product of each two bins ``(n, enhancer_bins, promoter_bins)``."""
+    if enhancer.shape[2] * promoter.shape[2] > _SMALL:
+        return torch.bmm(enhancer.transpose(1, 2), promoter)
+    # A CPU's product of many small matrices rounds differently with the place of a pair in its batch.
+    return (enhancer[..., None] * promoter[:, :, None]).sum(1)
+
+
 def strongest(product: Tensor, k: int, channels: int, at: Tensor | None = None) -> Tensor:
-    """The ``k`` strongest relations of each pair ``(n, k)``, the strongest first; 0 where a pair has fewer.
+    """Take the ``k`` strongest relations of each pair ``(n, k)``, the strongest first; 0 where a pair has fewer.
 
     Parameters
     ----------

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eregtools.models import published_epipam
 from eregtools.models.epinformer import EPInformer, EPInformerConfig, EPInformerSeq, EPInformerSeqConfig
 from eregtools.models.epipam import EPIPAM
-from eregtools.models import published_epipam
 from eregtools.models.layers import TOWER_CHANNELS, DilatedHead, SequenceEncoder
 
 _EXPRESSION_KEY = "pToExpr.0.weight"

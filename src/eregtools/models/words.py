@@ -72,7 +72,7 @@ class WordTables:
         return out.unflatten(0, words.shape[:2])
 
     def _words(self, symbols: Tensor, tap: int, size: int) -> Tensor:
-        """Number of the word of each place from a tap on, ``(n, length - tap - size + 1)``."""
+        """Give the word at each place from a tap on its number, ``(n, length - tap - size + 1)``."""
         length = symbols.shape[1] - tap - size + 1
         word = symbols[:, tap : tap + length]
         for place in range(tap + 1, tap + size):
@@ -80,13 +80,13 @@ class WordTables:
         return word
 
     def convolve_and_pool(self, symbols: Tensor, bias: Tensor, pool: int) -> Tensor:
-        """Largest output in each run of ``pool`` (the remainder is left out), ReLU: ``(n, channels, length // pool)``."""
+        """Largest output in each run of ``pool`` (the remainder is left out), ReLU: ``(n, channels, bins)``."""
         bins = (symbols.shape[1] - self.width + 1) // pool
         symbols = symbols[:, : bins * pool + self.width - 1].int()
         rows = max(1, _POSITIONS_PER_CHUNK // (bins * pool))
         parts = symbols.split(rows)
         if torch.is_grad_enabled():
-            return torch.cat([self._pooled(part, bias, pool).transpose(1, 2) for part in parts]).contiguous()
+            return torch.cat([self._pooled(part, bias, pool) for part in parts]).transpose(1, 2).contiguous()
         out = self.rows.new_empty(len(symbols), len(bias), bins)
         for part, target in zip(parts, out.split(rows), strict=True):
             target.copy_(self._pooled(part, bias, pool).transpose(1, 2))

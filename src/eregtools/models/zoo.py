@@ -230,7 +230,9 @@ def _is_a_set(name: str | Path, folds: Iterable[str]) -> KeyError:
 
 
 def load_published(path: str | Path) -> EPInformer | EPInformerSeq | EPIPAM:
-    """Read a checkpoint of EPInformer or EPIPAM as the authors' code writes it; what the registry knows of its hash goes to ``provenance``.
+    """Read a checkpoint of EPInformer or EPIPAM as the authors' code writes it.
+
+    What the registry knows of its hash goes to ``provenance``.
 
     See :func:`eregtools.models.published.load_published` for what is read and what is refused.
     """

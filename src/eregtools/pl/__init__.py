@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eregtools.pl.evaluation import performance_by_fold
 from eregtools.pl.expression import expression_scatter
+from eregtools.pl.interactions import position_attention
 from eregtools.pl.links import links_heatmap, pr_curve
 from eregtools.pl.locus import locus
 from eregtools.pl.logo import logo
@@ -18,6 +19,7 @@ __all__ = [
     "logo",
     "performance_by_fold",
     "perturbation",
+    "position_attention",
     "pr_curve",
     "training",
 ]

@@ -11,13 +11,15 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Metric = Literal["pearson", "spearman", "r2", "slope"]
+Metric = Literal["pearson", "spearman", "r2", "slope", "auroc", "auprc"]
 
 METRICS: Final = {
     "pearson": "Pearson's r",
     "spearman": "Spearman's ρ",
     "r2": "R²",
     "slope": "slope of observed on predicted",
+    "auroc": "AUROC",
+    "auprc": "average precision",
 }
 """What can be drawn, and how it is called on the axis."""
 
@@ -30,13 +32,16 @@ PREDICTORS: Final = {
     "nearest": "nearest enhancers",
     "gc_cpg": "GC and CpG",
     "kmer": "4-mers",
+    "distance_lengths": "trees, distance + lengths",
+    "between": "trees, with promoters between",
+    "memoriser": "look-up in training pairs",
 }
-"""Predictors of ``er.tl.evaluate_expression`` and ``er.tl.evaluate_activity`` in words; others by their name."""
+"""Predictors of the ``er.tl.evaluate_…`` functions in words; others by their name."""
 
 _COLORS: Final = {"model": "#0072B2", "shuffled": "#D55E00"}
 """What is not a baseline."""
 
-_POOLED: Final = "pooled"
+_POOLED, _MEAN = "pooled", "mean"
 
 _MINUS: Final = "\N{MINUS SIGN}"
 
@@ -68,10 +73,12 @@ def performance_by_fold(
     Parameters
     ----------
     table
-        What :func:`eregtools.tl.evaluate_expression` or :func:`eregtools.tl.evaluate_activity` returns; predictors of
-        several such tables may be put together under names of their own.
+        What :func:`eregtools.tl.evaluate_expression` or :func:`eregtools.tl.evaluate_activity` returns, or
+        :func:`eregtools.tl.evaluate_interactions` for one kind of negative pairs; predictors of several such tables may
+        be put together under names of their own.
     metric
-        ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"slope"``; only the first has intervals.
+        ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"slope"``, of which the first has intervals; of interactions
+        ``"auroc"`` or ``"auprc"``, which have them too.
     ax
         Axes to draw in, one per biosample; default a new figure of one column's width.
     show
@@ -103,6 +110,7 @@ def performance_by_fold(
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
     _check(table, metric)
+    table = table[table["fold"] != _MEAN]
     samples = table["sample"].unique().tolist()
     with _style.mpl.rc_context(_style.RC):
         axes = _axes(ax, table, samples)

@@ -17,6 +17,7 @@ from eregtools.pp.matched_pairs import matched_pairs
 from eregtools.pp.mrna import mrna_features
 from eregtools.pp.neighbours import neighbour_activity
 from eregtools.pp.pairs import pairs
+from eregtools.pp.region_anndata import assemble_regions
 from eregtools.pp.signal import add_signal
 from eregtools.pp.split import split
 from eregtools.pp.strand_audit import strand_audit
@@ -32,6 +33,7 @@ __all__ = [
     "add_signal",
     "aggregate_coverage",
     "assemble",
+    "assemble_regions",
     "candidate_enhancers",
     "candidate_ernas",
     "classify",

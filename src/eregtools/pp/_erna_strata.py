@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from eregtools._keys import INTERVAL, Stratum, Var
 from eregtools.coverage import Coverage
 from eregtools.genome import Genome
 from eregtools.io.gtf import read_gtf
-from eregtools.locus_signal import free_sequence, locus_reads, random_positions
+from eregtools.locus_signal import free_sequence, gc_around, locus_reads, random_positions
 from eregtools.pp.erna_mask import _on_chromosomes
 from eregtools.pp.intervals import regions_on
 from eregtools.ranges import merge_touching, overlaps, subtract
@@ -44,7 +45,6 @@ ONE_SIDED = 0.8
 _READ_THROUGH = 10_000
 _GENE_MARGIN = 2_000
 _EDGE_JITTER = 200
-_ROWS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,7 @@ class Landscape:
 
     def gc(self, of: Positions) -> Floats:
         """Share of G and C among the bases around each centre; NaN where a base is not known."""
-        share = np.empty(len(of))
-        starts = of.centre - self.gc_width // 2
-        for first in range(0, len(of), _ROWS_AT_ONCE):
-            rows = slice(first, first + _ROWS_AT_ONCE)
-            codes = self.genome.codes(of.chrom[rows].tolist(), starts[rows], self.gc_width)
-            share[rows] = np.where((codes > 3).any(axis=1), np.nan, ((codes == 1) | (codes == 2)).mean(axis=1))
-        return share
+        return gc_around(self.genome, of.chrom.tolist(), of.centre, self.gc_width)
 
     def drawn(self, stratum: str, n: int, rng: np.random.Generator) -> Positions:
         """Positions of one stratum to choose from, none where nothing may be negative, nearest ones apart."""
@@ -144,7 +138,8 @@ class Landscape:
         else:
             chrom, centre = random_positions(self._unmasked if stratum == Stratum.silent else self._intergenic, n, rng)
         found = self.positions(*self._allowed(chrom, centre))
-        return found.at(self._fits(stratum, found))
+        found = found.at(self._fits(stratum, found))
+        return found.at(spaced(found.chrom, found.centre, self.width))
 
     def _fits(self, stratum: str, found: Positions) -> Bools:
         """Whether positions have the coverage that their stratum is about."""
@@ -168,16 +163,14 @@ class Landscape:
         return float(np.median(self.positions(*where).rpm))
 
     def _allowed(self, chrom: npt.NDArray[np.object_], centre: Integers) -> tuple[npt.NDArray[np.object_], Integers]:
-        """Positions whose locus lies on its chromosome, touches nothing forbidden, and not another one."""
+        """Positions whose locus lies on its chromosome and touches nothing forbidden."""
         size = np.array([self.coverage.chrom_sizes[name] for name in chrom], dtype=np.int64)
         half = self.width // 2
         inside = (centre >= half) & (centre + half <= size)
         chrom, centre = chrom[inside], centre[inside]
         windows = _windows(chrom, centre, half)
         free = ~overlaps(windows, self.never)
-        chrom, centre = chrom[free], centre[free]
-        apart = spaced(chrom, centre, self.width)
-        return chrom[apart], centre[apart]
+        return chrom[free], centre[free]
 
     def _sampled(
         self, table: pd.DataFrame, n: int, rng: np.random.Generator
@@ -252,7 +245,7 @@ class Landscape:
         return self.peaks[self.peaks[Var.chromosome].isin(list(self._sizes))]
 
 
-def annotation_table(gtf: str, sizes: dict[str, int]) -> pd.DataFrame:
+def annotation_table(gtf: str | Path | pd.DataFrame, sizes: dict[str, int]) -> pd.DataFrame:
     """Exons of genes and transcripts on the chromosomes of the genome."""
     table = gtf if isinstance(gtf, pd.DataFrame) else read_gtf(gtf, features=("exon",))
     exons = table[table["feature"] == "exon"]

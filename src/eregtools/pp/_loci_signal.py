@@ -12,7 +12,7 @@ import pandas as pd
 from eregtools._keys import Var
 from eregtools._logging import logger
 from eregtools.coverage import Coverage
-from eregtools.locus_signal import arm_length, informative_bins
+from eregtools.locus_signal import arm_length, informative_bins, masked_bins, runs
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -71,16 +71,6 @@ def loci_of_tiles(coverage: Coverage, sample: str, mask: pd.DataFrame, hop: int)
     return pd.concat(found, ignore_index=True)
 
 
-def masked_bins(mask: pd.DataFrame, chrom: str, bins: int, bin_size: int) -> Bools:
-    """Which bins of a chromosome touch the mask."""
-    change = np.zeros(bins + 1, dtype=np.int32)
-    rows = mask[(mask[Var.chromosome] == chrom).to_numpy()]
-    np.add.at(change, rows[Var.start].to_numpy() // bin_size, 1)
-    np.add.at(change, np.minimum(-(-rows[Var.end].to_numpy() // bin_size), bins), -1)
-    touched: Bools = np.cumsum(change[:-1]) > 0
-    return touched
-
-
 def _levels(coverage: Coverage, sample: str, mask: pd.DataFrame, rules: SignalRules) -> tuple[float, float]:
     """Coverage from which a bin belongs to a locus, and from which a summit is no noise."""
     from scipy.stats import norm
@@ -112,7 +102,7 @@ def _loci_of_chromosome(
     rules: SignalRules,
 ) -> pd.DataFrame:
     total = values.sum(axis=0)
-    first, last = _runs((total >= levels[0]) & (total > 0) & ~blocked)
+    first, last = runs((total >= levels[0]) & (total > 0) & ~blocked)
     if len(first):
         masked = np.concatenate([[0], np.cumsum(blocked)])
         between = masked[first[1:]] - masked[last[:-1]]
@@ -135,12 +125,6 @@ def _loci_of_chromosome(
             Var.summit_rpm: summit[kept].astype(np.float32),
         }
     )
-
-
-def _runs(found: Bools) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """First bin of each run, and the bin after its last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]]).astype(np.int8)))
-    return edges[::2], edges[1::2]
 
 
 def _centre(values: Floats, first: int, last: int, half: int, stranded: bool) -> float:

@@ -9,51 +9,13 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from eregtools._columns import ALIASES, column
+from eregtools._columns import required_column as required_column
+from eregtools._columns import whole_numbers as whole_numbers
 from eregtools._keys import Var
 from eregtools._logging import logger
 
-_ALIASES = {
-    Var.chromosome: ("Chromosome", "chromosome", "chrom", "#chrom", "chr"),
-    Var.start: ("Start", "start", "chromStart"),
-    Var.end: ("End", "end", "chromEnd"),
-    Var.strand: ("Strand", "strand"),
-    Var.tss: ("tss", "TSS"),
-    Var.gene: ("gene_id", "ENSID", "gene"),  # beside an id, "gene" usually is the symbol
-    Var.gene_name: ("gene_name", "Gene name"),
-    Var.summit: ("summit",),
-}
-
 _ENSEMBL_VERSION = r"^(ENS[A-Z]*\d{11})\.\d+"
-
-
-def column(table: pd.DataFrame, name: str) -> pd.Series | None:
-    """Column ``name`` of a table under any of its usual spellings; None where there is none."""
-    for alias in _ALIASES[name]:
-        if alias in table:
-            return table[alias]
-    return None
-
-
-def required_column(table: pd.DataFrame, name: str, what: str) -> pd.Series:
-    """Column ``name`` under any of its usual spellings; an error lists them."""
-    found = column(table, name)
-    if found is None:
-        raise ValueError(
-            f"{what}: there is no column {name!r} (nor {', '.join(_ALIASES[name][1:]) or 'alias'}); "
-            f"the table has {', '.join(map(str, table.columns))}"
-        )
-    return found
-
-
-def whole_numbers(values: pd.Series, what: str) -> np.ndarray:
-    """Positions as int64; an error tells the first that is no whole number."""
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
-    if wrong.any():
-        raise ValueError(
-            f"{what}: {wrong.sum()} value(s) of {values.name!r} are no whole numbers, first {values[wrong].iloc[0]!r}"
-        )
-    return numbers.astype(np.int64)
 
 
 def gene_ids(table: pd.DataFrame, what: str) -> pd.Index:
@@ -61,9 +23,7 @@ def gene_ids(table: pd.DataFrame, what: str) -> pd.Index:
     found = column(table, Var.gene)
     names: pd.Index | pd.Series = table.index if found is None else found
     if pd.api.types.is_numeric_dtype(names.dtype):
-        raise ValueError(
-            f"{what}: no column has gene ids ({', '.join(_ALIASES[Var.gene])}) and the index holds numbers"
-        )
+        raise ValueError(f"{what}: no column has gene ids ({', '.join(ALIASES[Var.gene])}) and the index holds numbers")
     return stable_ids(names)
 
 

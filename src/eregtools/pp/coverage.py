@@ -70,7 +70,8 @@ def add_coverage(
         holds coverage per million. ``None``: ``obs["library_size"]`` where it was set before; else the reads of a BAM
         file; else the summed coverage over the read length.
     read_length
-        Bases that one read covers, alike. ``None``: that of a BAM file, or the summed coverage over the library size.
+        Bases that one read covers, alike. ``None``: that of a BAM file, or the summed coverage over the library
+        size, which is right where the tracks hold the whole library.
     strandedness
         ``"forward"``: plus is the strand of the RNA (for BAM files: the first mate is read from it); ``"reverse"``:
         the other way round; ``"unstranded"``: it is not known. ``{sample: …}`` or one for all. ``None``: forward where

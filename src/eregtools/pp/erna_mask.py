@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from eregtools._fasta import N_CODE
 from eregtools._keys import INTERVAL, UNS, Uns, Var
 from eregtools._logging import logger
 from eregtools._schema import entry, require_real
 from eregtools.genome import Genome, get_genome, match_names
+from eregtools.intervals import gap_regions
 from eregtools.io.gtf import read_gtf
 from eregtools.pp.intervals import Intervals, genome_order, object_chrom_sizes, regions_on
 from eregtools.ranges import merge_touching
@@ -156,16 +156,6 @@ def recorded_mask(mdata: MuData, mask: pd.DataFrame | Intervals | None, sizes: M
             dict.fromkeys(INTERVAL[1:], np.int64)
         )
     return merge_touching(regions_on(mask, sizes, "mask"))[0]
-
-
-def gap_regions(genome: Genome, chrom_sizes: Iterable[str]) -> pd.DataFrame:
-    """Find the runs of N, and of any other letter that is no base, of a genome's chromosomes."""
-    found = []
-    for name in chrom_sizes:
-        unknown = np.concatenate([[False], genome.chromosome(name) == N_CODE, [False]])
-        bounds = np.flatnonzero(unknown[1:] != unknown[:-1]).reshape(-1, 2)
-        found.append(pd.DataFrame({Var.chromosome: name, Var.start: bounds[:, 0], Var.end: bounds[:, 1]}))
-    return pd.concat(found, ignore_index=True)
 
 
 def _annotation(gtf: str | Path | pd.DataFrame) -> pd.DataFrame:

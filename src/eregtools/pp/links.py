@@ -16,7 +16,7 @@ from eregtools._logging import logger
 from eregtools._schema import entry, link_distance, put_layer, require_layer, require_modality, require_real
 from eregtools.batches.encode import UNKNOWN, element_windows
 from eregtools.genome import Genome, get_genome
-from eregtools.ranges import overlapping_pairs
+from eregtools.ranges import pairs_within
 
 Inclusive = Literal["neither", "left", "right", "both"]
 
@@ -98,7 +98,7 @@ def link(
     if require_sequence and genome is None:
         raise ValueError("require_sequence=True needs genome=…, whose sequence is looked at")
 
-    gene, enhancer = _pairs_within(genes.var, enhancers.var, max_distance, min_distance, inclusive)
+    gene, enhancer = pairs_within(genes.var, enhancers.var, max_distance, min_distance, inclusive)
     if require_sequence and genome is not None:
         gene, enhancer = _with_sequence(gene, enhancer, enhancers.var, get_genome(genome))
     candidate = has_element[:, enhancer]
@@ -124,29 +124,6 @@ def _check_bounds(max_distance: float, min_distance: float, inclusive: str, max_
         raise ValueError(f"inclusive={inclusive!r}: expected 'neither', 'left', 'right' or 'both'")
     if max_enhancers is not None and max_enhancers < 1:
         raise ValueError(f"max_enhancers={max_enhancers}: expected at least 1, or None for all")
-
-
-def _pairs_within(
-    genes: pd.DataFrame, enhancers: pd.DataFrame, max_distance: float, min_distance: float, inclusive: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of genes and enhancers within the bounds, by gene, then distance, then enhancer."""
-    reach = math.ceil(max_distance) + 1
-    tss, doubled_midpoint = genes[Var.tss].to_numpy(), (enhancers[Var.start] + enhancers[Var.end]).to_numpy()
-    around_tss = _intervals(genes, np.maximum(tss - reach, 0), tss + reach + 1)
-    at_midpoint = _intervals(enhancers, doubled_midpoint // 2, doubled_midpoint // 2 + 1)
-    gene, enhancer = overlapping_pairs(around_tss, at_midpoint)
-
-    doubled = np.abs(doubled_midpoint[enhancer] - 2 * tss[gene])  # twice the distance is a whole number
-    above = doubled >= 2 * min_distance if inclusive in ("left", "both") else doubled > 2 * min_distance
-    below = doubled <= 2 * max_distance if inclusive in ("right", "both") else doubled < 2 * max_distance
-    kept = above & below
-    gene, enhancer, doubled = gene[kept], enhancer[kept], doubled[kept]
-    order = np.lexsort((doubled, gene))  # stable: equal distances stay in the order of the enhancers
-    return gene[order], enhancer[order]
-
-
-def _intervals(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({Var.chromosome: table[Var.chromosome].array, Var.start: start, Var.end: end})
 
 
 def _with_sequence(

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from mudata import MuData
 
 from eregtools._fasta import N_CODE
 from eregtools._keys import INTERVAL, Layer, Modality, Uns, Var
+from eregtools._loci import put_ernas
 from eregtools._logging import logger
-from eregtools._schema import entry, put_layer, require_modality, require_real
+from eregtools._schema import entry, require_modality, require_real
 from eregtools.coverage import Coverage, recorded_coverage
 from eregtools.genome import Genome, get_genome, match_names
 from eregtools.pp._loci_assembly import loci_of_assembly
@@ -161,30 +161,6 @@ def candidate_ernas(
     return mdata if copy else None
 
 
-def put_ernas(mdata: MuData, loci: pd.DataFrame, layers: Mapping[str, np.ndarray]) -> None:
-    """Loci in the place of those of the object, with their layers ``(n_samples, n_loci)``; the first becomes X."""
-    chromosomes = [name for name in object_chrom_sizes(mdata) if name in set(loci[Var.chromosome])]
-    var = loci.assign(**{Var.chromosome: pd.Categorical(loci[Var.chromosome], categories=chromosomes)})
-    var.index = erna_names(loci)
-    kept = mdata.mod[Modality.ernas].obs.copy() if Modality.ernas in mdata.mod else None
-    if Modality.ernas in mdata.mod:  # update() cannot drop some names of a modality and add others in one go
-        del mdata.mod[Modality.ernas]
-        mdata.update()
-    obs = pd.DataFrame(index=mdata.obs_names.copy()) if kept is None else kept
-    mdata.mod[Modality.ernas] = AnnData(obs=obs, var=var)
-    mdata.update()
-    entry(mdata, Uns.x_layer).pop(Modality.ernas, None)
-    for number, (layer, values) in enumerate(layers.items()):
-        put_layer(mdata, Modality.ernas, layer, values, as_x=number == 0)
-
-
-def erna_names(loci: pd.DataFrame) -> pd.Index:
-    """Names of loci, as ``eRNA:chr1:1000-2000``."""
-    chromosome = loci[Var.chromosome].astype(str)
-    names = "eRNA:" + chromosome + ":" + loci[Var.start].astype(str) + "-" + loci[Var.end].astype(str)
-    return pd.Index(names.to_numpy(dtype=object))
-
-
 def around(chromosomes: pd.Series, centres: pd.Series, half_width: int) -> pd.DataFrame:
     """Windows around positions; of no width, the base itself."""
     return pd.DataFrame(
@@ -266,7 +242,8 @@ def _listed_loci(source: Intervals, sizes: Mapping[str, int], what: str) -> pd.D
     summit = column(numbered, Var.summit)
     if what == "peaks" and summit is not None:
         centre = pd.Series(whole_numbers(summit, what))
-    return loci.assign(**{Var.center: centre, Var.source: what})
+    added: dict[str, Any] = {Var.center: centre, Var.source: what}
+    return loci.assign(**added)
 
 
 def _outside(loci: pd.DataFrame, mask: pd.DataFrame, method: str, sample: str) -> pd.DataFrame:

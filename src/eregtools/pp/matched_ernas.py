@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pandas as pd
 from mudata import MuData
 
 from eregtools._keys import INTERVAL, UNS, Layer, Modality, Stratum, Uns, Var
+from eregtools._loci import erna_names, put_ernas
 from eregtools._logging import logger
 from eregtools._schema import entry, require_modality, require_real
 from eregtools._settings import settings
@@ -27,15 +29,15 @@ from eregtools.pp._erna_strata import (
 from eregtools.pp.erna_labels import BARRIER, widened
 from eregtools.pp.erna_mask import recorded_mask
 from eregtools.pp.intervals import Intervals, object_chrom_sizes
-from eregtools.pp.loci import _listed_loci, covered_samples, erna_names, put_ernas
+from eregtools.pp.loci import _listed_loci, covered_samples
 from eregtools.ranges import overlaps
 from eregtools.sampling import nearest_unused
 
 GC_CALIPER = 0.02
 """Largest difference of the GC shares of a negative and its positive."""
 
-_OFFERED = 20  # positions to choose from for each negative
-_MOST_OFFERED = 400_000
+_OFFERED, _OFFERED_BY_SIGNAL = 20, 100  # positions drawn for each negative; few have much coverage
+_MOST_OFFERED = 2_000_000
 _UNRELIABLE = ("blacklist", "gap")
 
 
@@ -121,7 +123,7 @@ def matched_ernas(
     Notes
     -----
     The strata and shares are ours; open chromatin without RNA is the rule of ProCapNet, GC matching that of most
-    models of accessibility. Mappability is not matched: put regions that cannot be mapped into the mask's ``blacklist``.
+    models of accessibility. Mappability is not matched: put what cannot be mapped into the mask's ``blacklist``.
     Where a stratum offers too few positions, fewer are drawn, with a warning that says how many.
 
     Examples
@@ -225,19 +227,19 @@ def _negatives(
     taken = pd.DataFrame(columns=list(INTERVAL))
     tables = []
     for stratum, n in wanted.items():
-        offered = landscape.drawn(stratum, min(_OFFERED * n + 1_000, _MOST_OFFERED), rng)
+        times = _OFFERED_BY_SIGNAL if stratum in MATCHED_BY_SIGNAL else _OFFERED
+        offered = landscape.drawn(stratum, min(times * n + 1_000, _MOST_OFFERED), rng)
         offered = offered.at(~overlaps(_loci(offered, landscape.width), taken))
         rows = _each_in_turn(len(known), n, rng)
         chosen, of = _matched(stratum, known.at(rows), known_gc[rows], offered, landscape.gc(offered), edges, rng)
         if len(of) < n:
             logger.warning("stratum %r: %d of %d negatives could be matched", stratum, len(of), n)
-        table = _loci(chosen, landscape.width).assign(
-            **{
-                Var.center: chosen.centre,
-                Var.stratum: stratum,
-                Var.matched_to: positives.index.to_numpy(dtype=object)[rows[of]],
-            }
-        )
+        about: dict[str, Any] = {
+            Var.center: chosen.centre,
+            Var.stratum: stratum,
+            Var.matched_to: positives.index.to_numpy(dtype=object)[rows[of]],
+        }
+        table = _loci(chosen, landscape.width).assign(**about)
         taken = pd.concat([taken, table[list(INTERVAL)]], ignore_index=True) if len(taken) else table[list(INTERVAL)]
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -287,7 +289,8 @@ def _append(mdata: MuData, negatives: pd.DataFrame, kept: npt.NDArray[np.bool_])
     ernas = mdata.mod[Modality.ernas]
     known = ernas.var[kept].assign(**{Var.chromosome: ernas.var[kept][Var.chromosome].astype(object)})
     negatives = negatives[~erna_names(negatives).isin(known.index)]
-    drawn = negatives.assign(**{Var.label: np.float32(0), Var.source: "matched"})
+    labels: dict[str, Any] = {Var.label: np.float32(0), Var.source: "matched"}
+    drawn = negatives.assign(**labels)
     for name in known.columns.difference(drawn.columns):
         if known[name].dtype == bool:
             drawn[name] = False

@@ -96,7 +96,7 @@ def matched_pairs(
     >>> mdata = er.pp.pairs(table.assign(End2=table["Start2"] + 2_000), genome=None, sample="K562")
     >>> er.pp.matched_pairs(mdata, method="repaired")
     >>> mdata["links"].var.groupby("origin", observed=True)["label"].agg(["size", "sum"]).to_dict("index")
-    {'repaired': {'size': 2, 'sum': 0}, 'table': {'size': 4, 'sum': 3}}
+    {'table': {'size': 4, 'sum': 3}, 'repaired': {'size': 2, 'sum': 0}}
     """
     require_real(mdata)
     links = require_modality(mdata, Modality.links)
@@ -248,7 +248,9 @@ def _add_shifted(mdata: MuData, positive: _Positive, ratio: int) -> None:
             inside &= (var[Var.end] <= var[Var.chromosome].map(length)).to_numpy()
         moved[modality] = var
     if lost := int((~inside).sum()):
-        logger.warning("shift: %d of %d negative pairs would lie past a chromosome's end and are left out", lost, len(inside))
+        logger.warning(
+            "shift: %d of %d negative pairs would lie past a chromosome's end and are left out", lost, len(inside)
+        )
     if not inside.any():
         raise ValueError("no negative pair by 'shift': all would lie past their chromosome's end")
     enhancer = _add_elements(mdata, Modality.enhancers, moved[Modality.enhancers][inside], length)
@@ -259,9 +261,7 @@ def _add_shifted(mdata: MuData, positive: _Positive, ratio: int) -> None:
     _add_links(mdata, gene, enhancer, repeated[inside], "shift", block=block[repeated[inside]])
 
 
-def _add_elements(
-    mdata: MuData, modality: str, intervals: pd.DataFrame, sizes: pd.Series | None
-) -> NDArray[np.int64]:
+def _add_elements(mdata: MuData, modality: str, intervals: pd.DataFrame, sizes: pd.Series | None) -> NDArray[np.int64]:
     """Add the elements that the object does not have; returns the row of each."""
     adata = mdata[modality]
     prefix = "promoter:" if modality == Modality.genes else ""
@@ -272,7 +272,7 @@ def _add_elements(
             raise ValueError(f"{modality} have no windows of fixed length; er.pp.pairs makes them")
         width = int(adata.var[Var.pair_window_end].iloc[0] - adata.var[Var.pair_window_start].iloc[0])
         table = promoter_table(new, new.index) if modality == Modality.genes else new
-        put_windows(table, width, None if sizes is None else sizes.to_dict())
+        put_windows(table, width, None if sizes is None else {str(name): int(size) for name, size in sizes.items()})
         replace_modality(mdata, modality, extended(adata, table))
     return np.asarray(mdata[modality].var_names.get_indexer(names), dtype=np.int64)
 
@@ -299,7 +299,9 @@ def _add_links(
         links.var[Var.match] = np.full(links.n_vars, -1, dtype=np.int64)
     # a pair of this name may be there already, as one of another origin
     taken = table.index.isin(links.var_names)
-    table.index = pd.Index([f"{name}#{origin}" if there else name for name, there in zip(table.index, taken, strict=True)])
+    table.index = pd.Index(
+        [f"{name}#{origin}" if there else name for name, there in zip(table.index, taken, strict=True)]
+    )
     replace_modality(mdata, Modality.links, extended(links, table))
     logger.info("%d negative pairs by %s for %d positive ones", len(gene), origin, int(links.var[Var.label].sum()))
 

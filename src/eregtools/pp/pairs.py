@@ -126,6 +126,8 @@ def pairs(
     biosample, frame = _of_biosample(frame, sample, what)
     name, sizes = _genome_sizes(genome)
     frame = _with_labels(_on_chromosomes(frame, name, sizes, what), what)
+    if _has_genes(frame):
+        frame = _one_tss(frame, what)
     frame = _without_repeats(frame, duplicates, what)
     order = list(sizes) if sizes is not None else sorted(frame[Var.chromosome].unique(), key=_karyotype)
     widths = (enhancer_width, promoter_width)
@@ -157,6 +159,8 @@ def _genome_sizes(genome: Genome | str | Path | Mapping[str, int] | None) -> tup
 
 def _on_chromosomes(frame: pd.DataFrame, genome: str | None, sizes: _Sizes | None, what: str) -> pd.DataFrame:
     """Whole numbers, on one chromosome each that is spelled as in the genome; anything else is refused."""
+    if (unknown := frame["Start2"].isna()).any():
+        raise ValueError(f"{what}: {int(unknown.sum())} of {len(frame)} pairs have no promoter or TSS; leave them out")
     frame = frame.assign(**{key: whole_numbers(frame[key], what) for key in (*INTERVAL[1:], *PROMOTER[1:])})
     first, second = (frame[key].astype(str) for key in (Var.chromosome, PROMOTER[0]))
     apart = (first != second).to_numpy()
@@ -225,6 +229,20 @@ def _without_repeats(frame: pd.DataFrame, duplicates: Duplicates, what: str) -> 
     return frame if duplicates == "keep" else frame[~repeated.to_numpy()]
 
 
+def _one_tss(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Give each gene one TSS, the first of those that it has in the table."""
+    by_gene = frame.groupby(_gene_column(frame), sort=False)
+    if (number := by_gene[Var.chromosome].nunique()).max() > 1:
+        raise ValueError(f"{what}: gene {number.idxmax()!r} is on more than one chromosome; expected one")
+    several = by_gene["Start2"].nunique() > 1
+    if several.any():
+        logger.warning(
+            "%s: %d of %d genes have more than one TSS, first %s; the first TSS of each is taken",
+            what, int(several.sum()), len(several), several.idxmax(),
+        )  # fmt: skip
+    return frame.assign(**{name: by_gene[name].transform("first") for name in PROMOTER[1:]})
+
+
 def _has_genes(frame: pd.DataFrame) -> bool:
     """Whether the table has genes with a TSS in place of promoters."""
     return _gene_column(frame) != "" and bool((frame["End2"] - frame["Start2"] == 1).all())
@@ -291,11 +309,6 @@ def _promoters(frame: pd.DataFrame, order: list[str]) -> tuple[pd.DataFrame, NDA
     genes = frame[_gene_column(frame)].astype(str).to_numpy()
     places, row = np.unique(genes, return_index=True)
     number = np.searchsorted(places, genes)
-    moved = (intervals[Var.start].to_numpy() != intervals[Var.start].to_numpy()[row][number]) | (
-        intervals[Var.chromosome].to_numpy() != intervals[Var.chromosome].to_numpy()[row][number]
-    )
-    if moved.any():
-        raise ValueError(f"pairs: gene {genes[int(np.argmax(moved))]!r} has more than one TSS; expected one for each gene")
     promoters, place = distinct_intervals(intervals.iloc[row].assign(name=places), order, by=["name"])
     names = frame[GENE].astype(str).to_numpy()[row] if GENE in frame else places
     promoters = promoter_table(promoters.drop(columns="name"), pd.Index(promoters["name"].to_numpy(dtype=object)))
@@ -319,7 +332,7 @@ def distinct_intervals(
     chromosome = pd.Categorical(table[Var.chromosome], categories=[name for name in order if name in present])
     keys = [*INTERVAL, *(by or [])]
     sortable = table[keys].assign(**{Var.chromosome: chromosome})
-    number = sortable.groupby(keys, sort=True, observed=True).ngroup().to_numpy(dtype=np.int64)
+    number: NDArray[np.int64] = np.asarray(sortable.groupby(keys, sort=True, observed=True).ngroup(), dtype=np.int64)
     first = np.unique(number, return_index=True)[1]
     return sortable.iloc[first].reset_index(drop=True), number
 
@@ -327,12 +340,11 @@ def distinct_intervals(
 def promoter_table(intervals: pd.DataFrame, names: pd.Index | None = None) -> pd.DataFrame:
     """``genes.var`` of promoters, whose TSS is their centre."""
     names = "promoter:" + interval_names(intervals) if names is None else names
-    columns = {
-        Var.strand: pd.Categorical(["."] * len(intervals), categories=["+", "-", "."]),
-        Var.tss: ((intervals[Var.start] + intervals[Var.end]) // 2).to_numpy(),
-        Var.gene_name: pd.Categorical(names),
-    }
-    return intervals.set_axis(names, axis=0).assign(**columns)
+    promoters = intervals.set_axis(names, axis=0)
+    promoters[Var.strand] = pd.Categorical(["."] * len(intervals), categories=["+", "-", "."])
+    promoters[Var.tss] = (promoters[Var.start] + promoters[Var.end]) // 2
+    promoters[Var.gene_name] = pd.Categorical(names)
+    return promoters
 
 
 def put_windows(elements: pd.DataFrame, width: int, sizes: Mapping[str, int] | None) -> None:

@@ -138,11 +138,10 @@ def _gene_columns(mdata: MuData, samples: Sequence[str], shown: NDArray[np.bool_
     transforms = mdata.uns.get(UNS, {}).get(Uns.transforms, {})
     wanted: dict[str, tuple[str, str]] = {}
     for assay, record in transforms.items():
-        unit = str(record.get("name", ""))
-        unit = "" if unit == "none" else unit
-        wanted[assay] = (assay, unit)
-        wanted[Layer.expression_pred(assay)] = (f"{assay}, predicted", unit)
-        wanted[Layer.expression_baseline(assay)] = (f"{assay}, baseline", unit)
+        transform = str(record.get("name", "none"))
+        wanted[assay] = (assay, "" if transform == "none" else transform)
+        wanted[Layer.expression_pred(assay)] = (f"{assay}, predicted", "")
+        wanted[Layer.expression_baseline(assay)] = (f"{assay}, baseline", "")
     for name in genes.layers:
         if name and name.endswith("_pred") and not name.endswith("_shuffled_pred") and name not in wanted:
             wanted[name] = (f"{name.removesuffix('_pred')}, predicted", "")
@@ -174,7 +173,8 @@ def _enhancers(
         "candidate": [_flags(layer_row(adata, Layer.candidate, name)[near]) for name in samples],
         "tracks": [
             {"name": layer, "unit": UNITS.get(layer, "signal"), "values": _rows(adata, layer, samples, near)}
-            for layer in (*signal_layers(mdata), *([Layer.activity_pred] if Layer.activity_pred in adata.layers else []))
+            for layer in (*signal_layers(mdata), Layer.activity_pred)
+            if layer in adata.layers
         ],
     }
 
@@ -219,7 +219,7 @@ def _rows(
 
 
 def _codes(var: pd.DataFrame, chromosomes: list[str]) -> list[int]:
-    """Number of each element's chromosome; new ones are added to the list."""
+    """Count chromosomes from 0: that of each element; new ones are added to the list."""
     names = var[Var.chromosome].astype(str)
     chromosomes += [name for name in dict.fromkeys(names) if name not in chromosomes]
     return names.map({name: number for number, name in enumerate(chromosomes)}).tolist()

@@ -15,7 +15,7 @@ from eregtools.pl.locus import signal_layers
 from eregtools.report._words import NOT_KNOWN, count, decimal, share, short, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from mudata import MuData
@@ -93,9 +93,7 @@ def _signal(mdata: MuData, samples: Sequence[str], layer: str) -> Group:
     return Group(layer, tuple(rows))
 
 
-def _of_libraries(
-    mdata: MuData, samples: Sequence[str], assay: str, own: Sequence[NDArray[np.bool_]]
-) -> list[Row]:
+def _of_libraries(mdata: MuData, samples: Sequence[str], assay: str, own: Sequence[NDArray[np.bool_]]) -> list[Row]:
     """Depth of the libraries, how much of it lies in candidates, and how well replicates agree."""
     replicates = [_replicates(mdata, name, assay, mask) for name, mask in zip(samples, own, strict=True)]
     rows = []
@@ -103,7 +101,11 @@ def _of_libraries(
     if totals is not None:
         depths = [_depths(totals, name) for name in samples]
         rows += [
-            Row("library", "million reads, each replicate", tuple(_each(of / 1e6, "{:,.1f}") for of in depths)),
+            Row(
+                "library",
+                "million reads, each replicate",
+                tuple(_each(of / 1e6) for of in depths),
+            ),
             Row(
                 "reads in candidates",
                 "% of library, each replicate",
@@ -132,9 +134,11 @@ def _depths(totals: pd.DataFrame, sample: str) -> NDArray[np.float64]:
 
 
 def _in_candidates(replicates: list[NDArray[np.float64]], depths: NDArray[np.float64]) -> str:
-    if len(replicates) != len(depths):
+    if not len(depths) or len(replicates) != len(depths):
         return NOT_KNOWN
-    return _each(100 * np.array([np.nansum(of) for of in replicates]) / depths, "{:.1f}")
+    found = [100 * np.nansum(of) / depth for of, depth in zip(replicates, depths, strict=True)]
+    more = " (more than the library)" if max(found) > 100 else ""
+    return _each(found) + more
 
 
 def _agreement(replicates: list[NDArray[np.float64]]) -> str:
@@ -217,5 +221,5 @@ def _candidates(mdata: MuData, sample: str) -> NDArray[np.bool_]:
     return layer_row(mdata[Modality.enhancers], Layer.candidate, sample) > 0
 
 
-def _each(values: NDArray[np.float64], form: str) -> str:
-    return ", ".join(form.format(value) for value in values) or NOT_KNOWN
+def _each(values: Iterable[float]) -> str:
+    return ", ".join(short(value) for value in values) or NOT_KNOWN

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,7 +29,7 @@ _MODELS: Final = {"model": "model", "shuffled": "shuffled"}
 
 _POOLED, _ALL = "pooled", "all"
 _FLOOR, _MOST_ROWS = -1.0, 200
-_EDGE: Final = 3.0
+_EDGE: Final = 6.0
 """Per cent of a plot's width that stay free at either side."""
 
 
@@ -98,7 +99,8 @@ class Judging:
     n_bootstrap: int
     rng: int | None
     genome: Genome | str | Path | None
-    pairs: pd.DataFrame | None
+    pairs: Mapping[str, pd.DataFrame]
+    """Tested pairs of biosamples."""
 
 
 def scores(mdata: MuData, judging: Judging, evaluations: Mapping[str, pd.DataFrame]) -> Scores:
@@ -123,15 +125,16 @@ def _judge_expression(mdata: MuData, judging: Judging, found: Scores) -> None:
             found.absent.append(NotJudged(assay, f"there is no prediction of it (er.tl.predict_expression, {assay!r})"))
             continue
         notes = [f"{_called(method)}: {missing}" for method in METHODS if (missing := lacking(mdata, method))]
-        _run(
-            found,
-            f"Expression, {assay}",
-            lambda assay=assay: tl.evaluate_expression(
-                mdata, assay=assay, sample=_measured_in(mdata, assay, judging.samples), allow_leakage=True,
-                n_bootstrap=judging.n_bootstrap, rng=judging.rng,
-            ),  # fmt: skip
-            notes,
+        evaluate = partial(
+            tl.evaluate_expression,
+            mdata,
+            assay=assay,
+            sample=_measured_in(mdata, assay, judging.samples),
+            allow_leakage=True,
+            n_bootstrap=judging.n_bootstrap,
+            rng=judging.rng,
         )
+        _run(found, f"Expression, {assay}", evaluate, notes, "genes")
     if not measured:
         found.absent.append(NotJudged("Expression", "no expression was measured (er.pp.add_expression)"))
 
@@ -151,34 +154,33 @@ def _judge_activity(mdata: MuData, judging: Judging, found: Scores) -> None:
     if judging.genome is None:
         found.absent.append(NotJudged(title, "its baselines read the sequence: name the genome (genome=)"))
         return
-    _run(
-        found,
-        title,
-        lambda: tl.evaluate_activity(
-            mdata, sample=judging.samples, genome=judging.genome, allow_leakage=True,
-            n_bootstrap=judging.n_bootstrap, rng=judging.rng,
-        ),
-    )  # fmt: skip
+    evaluate = partial(
+        tl.evaluate_activity,
+        mdata,
+        sample=judging.samples,
+        genome=judging.genome,
+        allow_leakage=True,
+        n_bootstrap=judging.n_bootstrap,
+        rng=judging.rng,
+    )
+    _run(found, title, evaluate)
 
 
 def _judge_links(mdata: MuData, judging: Judging, found: Scores) -> None:
-    if judging.pairs is None:
+    if not judging.pairs:
         why = "links are judged by tested pairs, also those that no link meets: give their table (pairs=)"
         found.absent.append(NotJudged("Links", why))
-        return
-    for sample in judging.samples:
-        title = "Links" if len(judging.samples) == 1 else f"Links, {sample}"
-        _run(
-            found,
-            title,
-            lambda sample=sample: tl.evaluate_links(
-                mdata, judging.pairs, sample=sample, n_bootstrap=judging.n_bootstrap, rng=judging.rng
-            ),
-        )
+    for sample, pairs in judging.pairs.items():
+        table = tl.evaluate_links(mdata, pairs, sample=sample, n_bootstrap=judging.n_bootstrap, rng=judging.rng)
+        found.judged += evaluations_of(f"Links, {sample}", table)
 
 
 def _run(
-    found: Scores, title: str, evaluate: Callable[[], pd.DataFrame], notes: list[str] | None = None
+    found: Scores,
+    title: str,
+    evaluate: Callable[[], pd.DataFrame],
+    notes: Sequence[str] = (),
+    what: str = "elements",
 ) -> None:
     """Add what an evaluation finds, or the reason why the object cannot be judged."""
     try:
@@ -188,16 +190,17 @@ def _run(
         logger.warning("%s is not judged: %s", title, reason)
         found.absent.append(NotJudged(title, reason))
         return
-    found.judged += evaluations_of(title, table, notes or [])
+    found.judged += evaluations_of(title, table, notes, what)
 
 
-def evaluations_of(title: str, table: pd.DataFrame, notes: list[str] | None = None) -> list[Evaluation]:
+def evaluations_of(
+    title: str, table: pd.DataFrame, notes: Sequence[str] = (), what: str = "elements"
+) -> list[Evaluation]:
     """Scores of a table, biosample by biosample; a table of another kind as it is."""
-    notes = notes or []
     if {"sample", "predictor", "fold", "pearson"} <= set(table):
         names = table["sample"].unique()
         return [
-            _agreement(title if len(names) == 1 else f"{title}: {name}", table[table["sample"] == name], notes)
+            _agreement(title if len(names) == 1 else f"{title}: {name}", table[table["sample"] == name], notes, what)
             for name in names
         ]
     if {"predictor", "distance_bin", "average_precision"} <= set(table):
@@ -205,7 +208,7 @@ def evaluations_of(title: str, table: pd.DataFrame, notes: list[str] | None = No
     return [_plain(title, table)]
 
 
-def _agreement(title: str, table: pd.DataFrame, notes: list[str]) -> Evaluation:
+def _agreement(title: str, table: pd.DataFrame, notes: Sequence[str], what: str) -> Evaluation:
     pooled = table[table["fold"] == _POOLED]
     folds = table[table["fold"] != _POOLED]
     reference = str(pooled["reference"].iloc[0]) if "reference" in pooled else ""
@@ -225,7 +228,7 @@ def _agreement(title: str, table: pd.DataFrame, notes: list[str]) -> Evaluation:
         rows.append(Score(_called(name), _MODELS.get(name, "baseline"), cells, dot))
     n_folds = folds["fold"].nunique()
     about = (
-        f"{table['sample'].iloc[0]}: {count(pooled['n'].max())} elements on test chromosomes, "
+        f"{table['sample'].iloc[0]}: {count(pooled['n'].max())} {what} on test chromosomes, "
         f"{n_folds} {'fold' if n_folds == 1 else 'folds'}. Every baseline is fitted on the chromosomes that a fold "
         "does not test."
     )
@@ -235,22 +238,23 @@ def _agreement(title: str, table: pd.DataFrame, notes: list[str]) -> Evaluation:
 
 def _warnings(pooled: pd.DataFrame, folds: pd.DataFrame) -> list[str]:
     found = []
-    leakage = pooled.loc[pooled["predictor"] == "model", "leakage"].astype(str) if "leakage" in pooled else []
-    if "yes" in set(leakage):
-        found.append("The weights of the model saw chromosomes that they predict: its score is not one of held-out data.")
-    elif "unknown" in set(leakage):
+    of_model = pooled.loc[pooled["predictor"] == "model"]
+    leakage = set(of_model["leakage"].astype(str)) if "leakage" in of_model else set()
+    if "yes" in leakage:
+        found.append("The weights of the model saw chromosomes that they predict: its score is not one of new data.")
+    elif "unknown" in leakage:
         found.append("It is not known on which chromosomes the model was trained.")
     if pooled.loc[pooled["predictor"] == "shuffled", "pearson"].isna().any():
         found.append(
-            "What the same weights predict from shuffled sequence is not stored (shuffle=True): how much the model reads "
-            "from sequence is not known."
+            "What the same weights predict from shuffled sequence is not stored (shuffle=True): how much the model "
+            "reads from sequence is not known."
         )
     if len(folds) and pooled["pearson_low"].isna().all():
         found.append("No intervals: they need at least three test chromosomes.")
     return found
 
 
-def _precision(title: str, table: pd.DataFrame, notes: list[str]) -> Evaluation:
+def _precision(title: str, table: pd.DataFrame, notes: Sequence[str]) -> Evaluation:
     whole = table[table["distance_bin"] == _ALL]
     bins = [name for name in table["distance_bin"].unique() if name != _ALL]
     baselines = whole["predictor"].isin(["distance", "nearest_gene"])
@@ -344,4 +348,4 @@ def _called(predictor: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    return decimal(value) if isinstance(value, float | np.floating) else str(value)
+    return decimal(float(value)) if isinstance(value, float | np.floating) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eregtools._keys import UNS, Layer, Modality, Uns, Var, Varm
 from eregtools._schema import listed
@@ -60,11 +60,11 @@ def facts(mdata: MuData) -> list[Fact]:
     return found
 
 
-def _facts_of_genes(mdata: MuData, ours: dict) -> list[Fact]:
+def _facts_of_genes(mdata: MuData, ours: dict[str, Any]) -> list[Fact]:
     genes = mdata[Modality.genes]
-    transforms = ours.get(Uns.transforms, {})
-    measured = [f"{assay} ({record.get('name', 'unknown')})" for assay, record in transforms.items()]
-    found = [Fact("Expression (transform)", ", ".join(measured) or "none")]
+    found = [_expression(str(assay), record) for assay, record in ours.get(Uns.transforms, {}).items()]
+    if not found:
+        found.append(Fact("Expression", "not in the object"))
     if Var.fold in genes.var:
         scheme = ours.get(Uns.fold_schemes, {}).get(Var.fold, "unknown")
         folds = genes.var.loc[genes.var[Var.fold] >= 0, Var.fold].nunique()
@@ -79,6 +79,11 @@ def _facts_of_genes(mdata: MuData, ours: dict) -> list[Fact]:
     return found
 
 
+def _expression(assay: str, record: dict[str, Any]) -> Fact:
+    transform = str(record.get("name", "unknown"))
+    return Fact(f"Expression, {assay}", "as given" if transform == "none" else transform)
+
+
 def layers(mdata: MuData) -> list[Fact]:
     """Names of the layers of each modality."""
     found = []
@@ -89,7 +94,7 @@ def layers(mdata: MuData) -> list[Fact]:
 
 
 def origins(mdata: MuData) -> list[Origin]:
-    """Records of what made the results, of those that are still there and have one."""
+    """Tell what made each result that has a record."""
     results = mdata.uns.get(UNS, {}).get(Uns.results, {})
     return [_origin(str(name), table) for name, table in results.items()]
 

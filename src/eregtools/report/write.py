@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eregtools._logging import logger
-from eregtools._schema import validate
+from eregtools._schema import listed, validate
 from eregtools.get._select import sample_names
 from eregtools.io import store
 from eregtools.report.loci import loci
@@ -39,7 +39,7 @@ def write_report(
     sample: str | Sequence[str] | None = None,
     title: str | None = None,
     evaluations: Mapping[str, pd.DataFrame] | None = None,
-    pairs: pd.DataFrame | None = None,
+    pairs: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     genome: Genome | str | Path | None = None,
     n_bootstrap: int = 200,
     rng: int | None = None,
@@ -67,7 +67,8 @@ def write_report(
         Tables that stand among the scores, by their titles: what :func:`eregtools.tl.evaluate_expression`,
         :func:`eregtools.tl.evaluate_links` and their siblings returned. Others are shown as they are.
     pairs
-        Tested pairs (:func:`eregtools.io.read_crispr`) by which scores of links are judged; ``None``: they are not.
+        Tested pairs of the one biosample that is shown (:func:`eregtools.io.read_crispr`), or ``{sample: pairs}``, by
+        which scores of links are judged; ``None``: they are not.
     genome
         Genome, path or registered name, which the baselines of predicted activity read; ``None``: activity is not
         judged.
@@ -83,7 +84,7 @@ def write_report(
     KeyError
         A gene or biosample is not in the object.
     ValueError
-        The object is not valid, or no gene is chosen.
+        The object is not valid, no gene is chosen, or it is not told of which biosample the pairs are.
     OSError
         There is no such file to read, or nothing can be written there.
 
@@ -112,7 +113,7 @@ def write_report(
     validate(held, full=False)
     samples = sample_names(held, sample)
     browsed = loci(held, samples, genes)
-    judged = scores(held, Judging(samples, n_bootstrap, rng, genome, pairs), evaluations or {})
+    judged = scores(held, Judging(samples, n_bootstrap, rng, genome, _pairs(pairs, samples)), evaluations or {})
     page = _page(
         title=title or (source.name if source is not None else "Gene regulation"),
         facts=facts(held),
@@ -127,6 +128,23 @@ def write_report(
     logger.info("wrote %s (%.1f MB)", out, len(page.encode()) / 1e6)
 
 
+def _pairs(
+    pairs: pd.DataFrame | Mapping[str, pd.DataFrame] | None, samples: Sequence[str]
+) -> Mapping[str, pd.DataFrame]:
+    if pairs is None:
+        return {}
+    if isinstance(pairs, Mapping):
+        if unknown := [name for name in pairs if name not in samples]:
+            raise KeyError(f"pairs= are of {unknown[0]!r}, which is none of the biosamples shown ({listed(samples)})")
+        return pairs
+    if len(samples) != 1:
+        raise ValueError(
+            f"pairs= are of one biosample and {len(samples)} are shown ({listed(samples)}); choose it with sample=, or "
+            "pass {sample: pairs}"
+        )
+    return {samples[0]: pairs}
+
+
 def _page(*, browsed: dict[str, Any] | None, **content: Any) -> str:
     """Fill the template; the script is known by its hash, so that the page runs no other."""
     from importlib.metadata import version
@@ -134,7 +152,8 @@ def _page(*, browsed: dict[str, Any] | None, **content: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = files("eregtools.report") / "page"
-    script = "(() => {\n\"use strict\";\n" + "\n".join((folder / name).read_text("utf-8") for name in _SCRIPTS) + "})();\n"
+    parts = "\n".join((folder / name).read_text("utf-8") for name in _SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{parts}}})();\n'
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, loader=FileSystemLoader(str(folder)), trim_blocks=True,
         lstrip_blocks=True,

@@ -85,7 +85,7 @@ class Curve:
         -------
         One value for each draw ``(n_draws,)``; NaN where there is no positive or no negative pair.
         """
-        times = self._times(draws)
+        times = self._draws(draws).astype(np.float64)
         wins = self.gained.T @ (self.n_negative - self.false + self.tied / 2)
         pairs = (times @ self.n_positive) * (times @ self.n_negative)
         won = np.einsum("dg,gh,dh->d", times, wins, times)
@@ -105,9 +105,10 @@ class Curve:
         -------
         One value for each draw ``(n_draws,)``; NaN where there is no positive or no negative pair.
         """
-        times = self._times(draws)
-        out = np.full(len(times), np.nan)
-        for part, some in in_parts(times, len(self.gained)):
+        draws = self._draws(draws)
+        out = np.full(len(draws), np.nan)
+        for part, drawn in in_parts(draws, len(self.gained)):
+            some = drawn.astype(np.float64)
             n_positive, n_negative = some @ self.n_positive, some @ self.n_negative
             known = (n_positive > 0) & (n_negative > 0)
             scale = np.ones(len(some))
@@ -120,5 +121,5 @@ class Curve:
             out[part] = np.divide(area, n_positive, out=np.full(len(some), np.nan), where=known)
         return out
 
-    def _times(self, draws: NDArray[np.int64] | None) -> Floats:
-        return np.ones((1, len(self.n_positive))) if draws is None else draws.astype(np.float64)
+    def _draws(self, draws: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        return np.ones((1, len(self.n_positive)), dtype=np.int64) if draws is None else draws

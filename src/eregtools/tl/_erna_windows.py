@@ -80,6 +80,7 @@ def locus_windows(
     coverage: Coverage,
     *,
     margin: int = 0,
+    off_register: NDArray[np.int64] | None = None,
 ) -> LocusWindows:
     """Windows of loci in each of the samples; a row is a locus in a sample, sample by sample.
 
@@ -97,6 +98,8 @@ def locus_windows(
         Where they are read from.
     margin
         Bases more on either side, for windows that are moved.
+    off_register
+        How far the sequence lies from the coverage, in bp ``(n,)``; ``None``: where it belongs.
     """
     centres, n = centres_of(loci), len(loci)
     starts = window_starts(centres, config, margin)
@@ -105,7 +108,7 @@ def locus_windows(
     parts = [track_windows(coverage, sample, chroms, starts, width, config.contrast_bins) for sample in samples]
     values, means = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     windows = LocusWindows(
-        codes=genome.codes(chroms.tolist(), starts, width),
+        codes=genome.codes(chroms.tolist(), starts if off_register is None else starts + off_register, width),
         coverage=values,
         local_mean=means,
         library_size=np.repeat([coverage.library_size(sample) for sample in samples], n),

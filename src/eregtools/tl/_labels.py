@@ -10,7 +10,7 @@ import numpy as np
 from eregtools._keys import Layer, Modality, Var
 from eregtools._schema import link_positions, listed, require_modality
 from eregtools.get._select import layer_row, one_sample
-from eregtools.get.fold_pairs import negatives_of
+from eregtools.get.fold_pairs import of_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +63,7 @@ def labelled_links(
     if Layer.candidate in links.layers:
         known &= layer_row(links, Layer.candidate, name) == 1
     if negatives is not None:
-        known &= (value == 1) | _of_origin(links, label, negatives)
+        known &= (value == 1) | of_origin(links.var, value == 0, negatives)
     rows = np.flatnonzero(known)
     positive = value[rows] == 1
     if positive.all() or not positive.any():
@@ -81,9 +81,3 @@ def _labels(links: AnnData, label: str, sample: str) -> NDArray[np.float64]:
         return np.asarray(layer_row(links, label, sample), dtype=np.float64)
     there = [*links.var.columns, *(layer for layer in links.layers if layer is not None)]
     raise KeyError(f"links have no label {label!r}, neither as a column nor as a layer (there are {listed(there, 20)})")
-
-
-def _of_origin(links: AnnData, label: str, negatives: str | Iterable[str]) -> NDArray[np.bool_]:
-    if Var.origin not in links.var or label != Var.label:
-        raise KeyError(f"negatives= goes with links that have an {Var.origin!r}, as er.pp.pairs makes them")
-    return negatives_of(links.var, negatives)

@@ -128,7 +128,7 @@ def _memorised(mdata: MuData, pairs: LabelledLinks, sets: pd.DataFrame) -> tuple
     overlaps = PairOverlaps.of(mdata, pairs.rows, pairs.positive)
     score = np.full(len(pairs.rows), np.nan)
     folds = []
-    for fold in sets:
+    for fold in map(str, sets):
         tested = (sets[fold].astype(object) == "test").to_numpy()
         if tested.any():
             score[tested] = overlaps.memoriser(~tested)[tested]

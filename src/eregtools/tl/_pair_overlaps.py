@@ -49,7 +49,9 @@ class PairOverlaps:
         gene, enhancer = (elements[rows] for elements in link_positions(mdata))
         met = {name: _meetings(windows_of(mdata[name].var)) for name in (Modality.enhancers, Modality.genes)}
         positives = _positive_pairs(positive, enhancer, gene, met, mdata[Modality.genes].n_vars)
-        enhancers, promoters = (_matrix(*met[name], mdata[name].n_vars) for name in (Modality.enhancers, Modality.genes))
+        enhancers, promoters = (
+            _matrix(*met[name], mdata[name].n_vars) for name in (Modality.enhancers, Modality.genes)
+        )
         return cls(positive, enhancer, gene, enhancers, promoters, positives)
 
     def memoriser(self, train: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -72,7 +74,7 @@ class PairOverlaps:
         )
 
     def membership(self) -> NDArray[np.float64]:
-        """Score that knows the labels: whether the enhancer has any positive pair, and the promoter, 0 to 2 ``(n,)``."""
+        """Score by the labels: whether the enhancer is in a positive pair, and the promoter, 0 to 2 ``(n,)``."""
         return np.sum([np.isin(of, of[self.positive]) for of in (self.enhancer, self.promoter)], axis=0).astype(float)
 
     def copied(self, train: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -76,12 +76,7 @@ def of_layers(
     rows = mdata.obs_names.get_indexer(list(samples))
     values = require_layer(mdata[modality], key, f"{made_by}), or pass model=,")[rows].astype(np.float64)
     record = _record(mdata, modality, key)
-    leakage = [_leakage(_of(record, name), name) for name in samples]
-    if "yes" in leakage and not allow_leakage:
-        raise ValueError(
-            f"{samples[leakage.index('yes')]}: layer {key!r} was predicted by weights that were trained or selected on "
-            "some of its chromosomes; predict with fold='auto', or pass allow_leakage=True (the rows are marked)"
-        )
+    leakage = leakage_of(mdata, modality, key, samples, allow_leakage=allow_leakage)
     layer = shuffled_key or default_shuffled
     again = f"run {made_by}, shuffle=True) with the same weights"
     if shuffled_key is not None:
@@ -105,6 +100,24 @@ def of_layers(
     if has := [i for i, name in enumerate(samples) if name not in lacking]:
         shuffled[has] = mdata[modality].layers[layer][rows[has]]
     return Predictions(values, shuffled, leakage)
+
+
+def leakage_of(mdata: MuData, modality: str, layer: str, samples: Sequence[str], *, allow_leakage: bool) -> list[str]:
+    """Whether the weights that made a layer saw what they predict, of each biosample.
+
+    Raises
+    ------
+    ValueError
+        They did, and ``allow_leakage`` is not set.
+    """
+    record = _record(mdata, modality, layer)
+    leakage = [_leakage(_of(record, name), name) for name in samples]
+    if "yes" in leakage and not allow_leakage:
+        raise ValueError(
+            f"{samples[leakage.index('yes')]}: layer {layer!r} was predicted by weights that were trained or selected "
+            "on some of its chromosomes; predict with fold='auto', or pass allow_leakage=True (the rows are marked)"
+        )
+    return leakage
 
 
 def _record(mdata: MuData, modality: str, layer: str) -> pd.DataFrame:

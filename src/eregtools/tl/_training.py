@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from eregtools.batches.encode import UNKNOWN
 from eregtools.batches.genes import GeneInputs, enhancer_codes, gene_inputs, promoter_codes
 from eregtools.sampling import fold_sets, fold_table
 from eregtools.tl._models import biosamples_of
+from eregtools.tl._request import open_folder, plain_request, write_request
 from eregtools.tl.expression import pick_samples
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def train(
     from eregtools.models import load
     from eregtools.models.base import CONFIG_FILE
     from eregtools.train.datamodule import TrainingData
-    from eregtools.train.fit import CHECKPOINT_FOLDER, fit, is_first_process, wait_for_all_processes
+    from eregtools.train.fit import CHECKPOINT_FOLDER, LOG_FOLDER, fit, is_first_process, wait_for_all_processes
 
     data_sha256 = {name: part.data.fingerprint() for name, part in batches.items()}
     regime = module.regime.as_dict()
@@ -262,18 +262,25 @@ def train(
         "seed": seed,
     }
     request |= {"data_sha256": data_sha256, "precision": engine.precision, **how, **about}
-    request = json.loads(json.dumps(request, default=_plain))
+    request = plain_request(request)
     if folder is not None:
         finished = resume and (folder / CONFIG_FILE).is_file()
         if is_first_process():
-            finished = _open_folder(folder, request, resume=resume, overwrite=overwrite)
+            finished = open_folder(
+                folder,
+                request,
+                name=REQUEST_FILE,
+                what="training",
+                finished=CONFIG_FILE,
+                parts=(CHECKPOINT_FOLDER, LOG_FOLDER),
+                resume=resume,
+                overwrite=overwrite,
+            )
         if finished:
             logger.info("%s holds the finished model; nothing is trained", folder)
             return load(folder)
     if folder is not None and is_first_process():
-        part = folder / f".{REQUEST_FILE}.part"
-        part.write_text(json.dumps(request, indent=2) + "\n")
-        part.replace(folder / REQUEST_FILE)
+        write_request(folder / REQUEST_FILE, request)
     metrics = fit(
         module, TrainingData(batches["train"], batches["valid"]), engine=engine, seed=seed, folder=folder, resume=resume
     )
@@ -290,59 +297,3 @@ def train(
         (folder / CHECKPOINT_FOLDER).rmdir()
     wait_for_all_processes(engine)
     return model
-
-
-def _plain(value: Any) -> Any:
-    from dataclasses import asdict, is_dataclass
-
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _open_folder(folder: Path, request: Mapping[str, Any], *, resume: bool, overwrite: bool) -> bool:
-    """Make the folder ready for a training, or say that it already holds the model that is asked for."""
-    import shutil
-
-    from eregtools.models.base import CONFIG_FILE
-    from eregtools.train.fit import CHECKPOINT_FOLDER, LOG_FOLDER
-
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; folder= names a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / REQUEST_FILE
-    if overwrite:
-        for name in (CHECKPOINT_FOLDER, LOG_FOLDER):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        for name in (REQUEST_FILE, CONFIG_FILE):
-            (folder / name).unlink(missing_ok=True)
-        return False
-    if not any(folder.iterdir()):
-        return False
-    if not resume:
-        raise FileExistsError(
-            f"{folder} is not empty; pass resume=True to go on with the training in it, overwrite=True to replace it, "
-            "or another folder"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no {REQUEST_FILE}, so there is no training in it to resume")
-    before = json.loads(path.read_text())
-    if changed := sorted(_flat(before).items() ^ _flat(request).items()):
-        names = list(dict.fromkeys(name for name, _ in changed))
-        first = names[0]
-        raise ValueError(
-            f"the training in {folder} was started with another {', '.join(names)} ({first}: "
-            f"{_flat(before).get(first, 'none')}, now {_flat(request).get(first, 'none')}); resume with the same "
-            "arguments and data, or pass overwrite=True"
-        )
-    return (folder / CONFIG_FILE).is_file()
-
-
-def _flat(about: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    out: dict[str, str] = {}
-    for key, value in about.items():
-        if isinstance(value, Mapping):
-            out |= _flat(value, f"{prefix}{key}.")
-        else:
-            out[prefix + key] = json.dumps(value)
-    return out

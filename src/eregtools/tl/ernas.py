@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import copy as copying
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from eregtools._keys import Var
 from eregtools._logging import logger
 from eregtools._settings import settings
-from eregtools.batches.loci import CORE, MARGIN, LocusAugmentation, LocusWindows
-from eregtools.datasets.simulate_erna import ErnaSimulation, described
-from eregtools.tl._erna_windows import locus_windows, open_coverage, require_ernas
-from eregtools.tl._models import biosample_of
-from eregtools.tl._training import check_sets, leakage_of, left_out, one_fold, seeded, train
-from eregtools.tl.expression import object_genome, pick_samples
-from eregtools.tl.predict_ernas import labels_of
+from eregtools.batches.loci import CORE, MARGIN, LocusAugmentation
+from eregtools.datasets.simulate_erna import ErnaSimulation
+from eregtools.tl._erna_material import Material, inherited_leakage, material_of
+from eregtools.tl._training import seeded, train
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +25,6 @@ if TYPE_CHECKING:
     from eregtools.train.fit import Precision
     from eregtools.train.loci import LocusRegime
 
-_WHAT = "loci"
 _SIMULATED_CORE, _SIMULATED_MARGIN = 48, 144
 """Bins of a simulated locus: its windows are short, and its place is known to 24 bp."""
 
@@ -150,7 +143,7 @@ def train_ernas(
     if augmentation is None:
         augmentation = LocusAugmentation.strands_only() if simulated else LocusAugmentation()
     seed = settings.seed if rng is None else rng
-    material = _material(mdata, valid, config, augmentation, seed, fold, scheme, sample, coverage, genome)
+    material = material_of(mdata, valid, config, augmentation, seed, fold, scheme, sample, coverage, genome)
     return _run(
         seeded(lambda: ERNAformer(config), seed),
         how,
@@ -253,14 +246,14 @@ def finetune_ernas(
     if augmentation is None:
         augmentation = LocusAugmentation.strands_only() if simulated else LocusAugmentation()
     seed = settings.seed if rng is None else rng
-    material = _material(mdata, valid, source.config, augmentation, seed, fold, scheme, sample, coverage, genome)
+    material = material_of(mdata, valid, source.config, augmentation, seed, fold, scheme, sample, coverage, genome)
     if (n := int((material.train.label == 1).sum())) < min_positives:
         raise ValueError(
             f"there are {n} positives to train on, {min_positives} are asked for; label more loci, or lower "
             "min_positives"
         )
     began_from = {"began_from_sha256": source.fingerprint(), "freeze": str(freeze)}
-    began_from["leakage"] = _inherited_leakage(source, material, allow_leakage)
+    began_from["leakage"] = inherited_leakage(source, material, allow_leakage)
     return _run(
         copying.deepcopy(source),
         how,
@@ -275,18 +268,6 @@ def finetune_ernas(
     )
 
 
-@dataclass(frozen=True)
-class _Material:
-    """What is learnt from, and what is known of it."""
-
-    train: LocusWindows
-    valid: LocusWindows
-    about: dict[str, Any]
-    trained_on: frozenset[str] = frozenset()
-    """Chromosomes of the training loci."""
-    redrawn: Callable[[int], LocusWindows] | None = None
-
-
 def _architecture(mdata: Any, preset: str, config: ERNAformerConfig | None) -> ERNAformerConfig:
     from eregtools.models import ERNAformerConfig
 
@@ -299,112 +280,10 @@ def _architecture(mdata: Any, preset: str, config: ERNAformerConfig | None) -> E
     return config
 
 
-def _material(
-    mdata: Any,
-    valid: ErnaSimulation | None,
-    config: ERNAformerConfig,
-    augmentation: LocusAugmentation,
-    seed: int,
-    fold: int | None,
-    scheme: str | None,
-    sample: str | Iterable[str] | None,
-    coverage: Coverage | str | Path | None,
-    genome: Genome | str | Path | None,
-) -> _Material:
-    if isinstance(mdata, ErnaSimulation):
-        if fold is not None or sample is not None or coverage is not None or genome is not None:
-            raise ValueError("a simulation has no folds, samples, coverage store or genome; leave them out")
-        return _of_simulation(mdata, valid, config, augmentation, seed)
-    if valid is not None:
-        raise ValueError("valid= is for simulations; the validation chromosomes of an object are those of fold=")
-    if fold is None:
-        raise ValueError("fold= is missing: the fold whose chromosomes are held out (er.pp.split makes folds)")
-    samples = pick_samples(mdata, sample)
-    return _of_object(mdata, samples, config, augmentation.jitter, fold, scheme, coverage, genome)
-
-
-def _of_simulation(
-    simulation: ErnaSimulation,
-    valid: ErnaSimulation | None,
-    config: ERNAformerConfig,
-    augmentation: LocusAugmentation,
-    seed: int,
-) -> _Material:
-    if simulation.config.width < config.width + 2 * augmentation.jitter:
-        raise ValueError(
-            f"windows of {simulation.config.width} bp leave no room for a jitter of {augmentation.jitter} bp around "
-            f"{config.width}; pass an augmentation with jitter=0"
-        )
-    part, chooses = simulation.split() if valid is None else (simulation, valid)
-    train_rows, valid_rows = part.windows(), chooses.windows()
-    for windows in (train_rows, valid_rows):
-        windows.check()
-    about = {
-        "name": f"ERNAformer/simulated/{simulation.task}",
-        "biosample": "simulated",
-        "assay": "ernas",
-        "simulation": described(simulation),
-        "prior": float(train_rows.label.mean()),
-    }
-    redrawn = (lambda epoch: part.repaired((seed, epoch)).windows()) if part.redraws else None
-    return _Material(train_rows, valid_rows, about, redrawn=redrawn)
-
-
-def _of_object(
-    mdata: MuData,
-    samples: Sequence[str],
-    config: ERNAformerConfig,
-    jitter: int,
-    fold: int,
-    scheme: str | None,
-    coverage: Coverage | str | Path | None,
-    genome: Genome | str | Path | None,
-) -> _Material:
-    ernas = require_ernas(mdata)
-    label = labels_of(ernas)
-    names = ernas.var[Var.chromosome].astype(str).to_numpy()
-    sets, scheme = one_fold(mdata, fold, scheme, names)
-    labelled = np.isfinite(label)
-    rows = {which: np.flatnonzero((sets == which) & labelled) for which in ("train", "valid")}
-    check_sets({which: label[picked] for which, picked in rows.items()}, fold, _WHAT, Var.label)
-    store, sequence = open_coverage(mdata, coverage, samples), object_genome(mdata, genome)
-    parts = {}
-    for which, picked in rows.items():
-        room = jitter if which == "train" else 0
-        windows = locus_windows(
-            ernas.var.iloc[picked], samples, label[picked], config, sequence, store, margin=room
-        ).known()
-        parts[which] = windows
-    check_sets({which: part.label for which, part in parts.items()}, fold, f"{_WHAT} with sequence", Var.label)
-    about = {
-        "name": f"ERNAformer/{'+'.join(samples)}/fold{fold}",
-        **left_out([biosample_of(mdata, name) for name in samples], "ernas", fold, scheme, names, sets),
-        "coverage": store.fingerprint,
-        "prior": float(parts["train"].label.mean()),
-    }
-    return _Material(parts["train"], parts["valid"], about, frozenset(names[rows["train"]].tolist()))
-
-
-def _inherited_leakage(source: ERNAformer, material: _Material, allow_leakage: bool) -> str:
-    """Whether weights to go on from saw what this fold holds out; a simulation shows no chromosome."""
-    about, new = source.provenance, material.about
-    if "simulation" in about or "simulation" in new:
-        return str(about.get("leakage", "no"))
-    held_out = {*new["valid_chromosomes"], *new["test_chromosomes"]}
-    leakage = leakage_of(about, held_out, allow_leakage, what="model")
-    spent = sorted(material.trained_on & set(about.get("test_chromosomes", ())))
-    if spent and not allow_leakage:
-        raise ValueError(
-            f"this fold trains on {', '.join(spent)}, which the model held out to be judged on; use the same fold, or "
-            "pass allow_leakage=True (the model is marked)"
-        )
-    return leakage
-
-
 def _run(
     network: ERNAformer,
     how: LocusRegime,
-    material: _Material,
+    material: Material,
     augmentation: LocusAugmentation,
     began_from: dict[str, str],
     *,
@@ -421,6 +300,7 @@ def _run(
     device, devices, nodes, precision = engine
     folder, resume, overwrite = place
     loci = {which: Loci(getattr(material, which), network.config, how, augmentation) for which in ("train", "valid")}
+    network.train()  # a loaded model is in evaluation mode, in which dropout rests
     logger.info("training on %d loci, validating on %d", *map(len, loci.values()))
     trained: ERNAformer = train(
         LocusClassification(network, how, freeze=freeze, keep_moments=keep_moments),

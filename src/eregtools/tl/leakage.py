@@ -113,10 +113,12 @@ def leakage(
         if n_folds < 2 or n_draws < 1:
             raise ValueError(f"n_folds={n_folds}, n_draws={n_draws}: expected at least 2 folds and 1 draw")
         _refuse_blocks(mdata, rows)
-        splits = _random_folds(len(rows), n_folds, n_draws, np.random.default_rng(settings.seed if rng is None else rng))
+        splits = _random_folds(
+            len(rows), n_folds, n_draws, np.random.default_rng(settings.seed if rng is None else rng)
+        )
     else:
         sets, split = fold_sets(mdata, split, pairs.chromosome)
-        splits = ((0, int(fold), (sets[fold] == "test").to_numpy()) for fold in sets)
+        splits = ((0, int(fold), (sets[fold] == "test").to_numpy()) for fold in map(str, sets))
     overlaps = PairOverlaps.of(mdata, rows, positive)
     table = [
         {"split": split, "draw": draw, "fold": fold, **_of_fold(overlaps, tested)}
@@ -137,8 +139,8 @@ def _refuse_blocks(mdata: MuData, rows: NDArray[np.int64]) -> None:
     var = mdata[Modality.links].var.iloc[rows]
     if Var.block in var and var[Var.block].duplicated().any():
         raise ValueError(
-            f"the pairs come in {var[Var.block].nunique():,} blocks of a positive pair and its shifted negatives, which "
-            "a random split tears apart; split by chromosome, or leave the shifted ones out with negatives="
+            f"the pairs come in {var[Var.block].nunique():,} blocks of a positive pair and its shifted negatives, "
+            "which a random split tears apart; split by chromosome, or leave the shifted ones out with negatives="
         )
 
 

@@ -14,7 +14,8 @@ from eregtools._logging import logger, progress_bar
 from eregtools._schema import check_layer_name, layer_to_fill, put_layer
 from eregtools.datasets.simulate_erna import ErnaSimulation
 from eregtools.tl._calibration import Calibration, Prior, calibration_error, fitted_temperature, log_loss
-from eregtools.tl._erna_windows import locus_windows, open_coverage, require_ernas
+from eregtools.tl._erna_logits import locus_logits
+from eregtools.tl._erna_windows import open_coverage, require_ernas
 from eregtools.tl._models import assign_folds, biosample_of, model_set, record_result, result_row
 from eregtools.tl.expression import object_genome, pick_samples
 
@@ -150,7 +151,7 @@ def predict_ernas(
                 if not len(picked):
                     continue
                 network: Any = source.load()
-                logits = _logits(
+                logits = locus_logits(
                     ernas.var.iloc[picked], name, network, sequence, store, computing, modalities, batch_size, bar
                 )
                 values[row, picked] = _shifted(logits, Calibration.of(network.provenance), prior)
@@ -317,39 +318,11 @@ def _validation_logits(
     parts = []
     with progress_bar(len(samples) * len(picked), "Calibrating", "loci") as bar:
         for name in samples:
-            parts.append(_logits(ernas.var.iloc[picked], name, network, sequence, store, device, "both", None, bar))
+            loci = ernas.var.iloc[picked]
+            parts.append(locus_logits(loci, name, network, sequence, store, device, "both", None, bar))
     logits, labels = np.concatenate(parts), np.tile(label[picked], len(samples))
     known = np.isfinite(logits)
     return logits[known], labels[known]
-
-
-def _logits(
-    loci: Any,
-    sample: str,
-    network: ERNAformer,
-    genome: Genome,
-    coverage: Coverage,
-    device: torch.device,
-    modalities: Modalities,
-    batch_size: int | None,
-    bar: Any,
-) -> NDArray[np.float32]:
-    """Logits of loci in a sample, NaN where no base is known, in the order of the chromosomes."""
-    from eregtools.batches.encode import UNKNOWN
-    from eregtools.models.locus_inference import LocusPredictor
-
-    predictor = LocusPredictor(network, device, modalities=modalities)
-    out = np.full(len(loci), np.nan, dtype=np.float32)
-    order = np.lexsort([loci[Var.start].to_numpy(), loci[Var.chromosome].astype(str).to_numpy()])
-    for begin in range(0, len(loci), _LOCI_AT_A_TIME):
-        rows = order[begin : begin + _LOCI_AT_A_TIME]
-        nothing = np.zeros(len(rows), dtype=np.float32)
-        windows = locus_windows(loci.iloc[rows], [sample], nothing, network.config, genome, coverage)
-        batch = windows.batch(np.arange(len(rows)))
-        logits = predictor(batch, batch_size=batch_size).window
-        out[rows] = np.where((batch.codes < UNKNOWN).any(axis=1), logits, np.nan)
-        bar.update(len(rows))
-    return out
 
 
 def _shifted(logits: NDArray[np.float32], calibration: Calibration, prior: Prior) -> NDArray[np.float64]:

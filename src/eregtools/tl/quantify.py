@@ -270,15 +270,22 @@ def _background_p(
 
 def _describe(mdata: MuData, detected: npt.NDArray[np.float32], detected_p: float) -> None:
     """Width, detections, and how unlikely so many are by chance."""
-    from scipy.stats import binom, false_discovery_control
-
     var = mdata.mod[Modality.ernas].var
     known = ~np.isnan(detected)
     n = known.sum(axis=0)
     hits = np.where(known, detected, 0).sum(axis=0).astype(np.int32)
     var[Var.width] = (var[Var.end] - var[Var.start]).to_numpy()
     var[Var.n_detected] = hits
-    var[Var.consistency_q] = false_discovery_control(binom.sf(hits - 1, n, detected_p)) if len(var) else np.empty(0)
+    var[Var.consistency_q] = consistency_q(hits, n, detected_p)
+
+
+def consistency_q(hits: npt.NDArray[np.int32], n: npt.NDArray[np.int_], p: float) -> Floats:
+    """q-value (Benjamini–Hochberg) of each locus to be found in ``hits`` of ``n`` biosamples, in each with ``p``."""
+    from scipy.stats import binom, false_discovery_control
+
+    if not len(hits):
+        return np.empty(0)
+    return np.asarray(false_discovery_control(binom.sf(hits - 1, n, p)))
 
 
 def _nearest_genes(mdata: MuData, rpm: npt.NDArray[np.float32], expression: str | None) -> None:
@@ -286,7 +293,7 @@ def _nearest_genes(mdata: MuData, rpm: npt.NDArray[np.float32], expression: str 
     if Modality.genes not in mdata.mod:
         return
     var, genes = mdata.mod[Modality.ernas].var, mdata.mod[Modality.genes].var
-    nearest = _nearest_tss(var, genes)
+    nearest = nearest_tss(var, genes)
     there = nearest >= 0
     sign = np.where((genes[Var.strand] == "-").to_numpy()[nearest], -1.0, 1.0)
     distance = (_centres(var) - genes[Var.tss].to_numpy()[nearest]) * sign
@@ -299,7 +306,7 @@ def _nearest_genes(mdata: MuData, rpm: npt.NDArray[np.float32], expression: str 
     var[Var.gene_correlation] = correlation.astype(np.float32)
 
 
-def _nearest_tss(var: pd.DataFrame, genes: pd.DataFrame) -> npt.NDArray[np.intp]:
+def nearest_tss(var: pd.DataFrame, genes: pd.DataFrame) -> npt.NDArray[np.intp]:
     """Row of the gene with the nearest TSS on the chromosome of each locus; −1: there is none."""
     found = np.full(len(var), -1, dtype=np.intp)
     centre = _centres(var)

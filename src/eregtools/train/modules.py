@@ -149,6 +149,9 @@ class Classification(Training):
         from sklearn.metrics import average_precision_score, roc_auc_score
 
         label, score = target.numpy() > 0.5, predicted.numpy()
+        nothing = torch.tensor(float("nan"))
+        if not torch.isfinite(predicted).all():  # diverged
+            return {"val_auroc": nothing, "val_auprc": nothing, "val_minus_auprc": nothing}
         auprc = torch.tensor(average_precision_score(label, score))
         return {"val_auroc": torch.tensor(roc_auc_score(label, score)), "val_auprc": auprc, "val_minus_auprc": -auprc}
 
