@@ -280,6 +280,8 @@ def test_repair_gives_up_where_there_is_no_way():
         ({"seq_len": 512}, "seq_len=512"),
         ({"gc_sd": 0.4}, "gc=0.42 and gc_sd=0.4"),
         ({"library_size": 0}, "library_size is 0"),
+        ({"distance": 321}, "distance is 321"),
+        ({"distance": 2_000}, "distance is 2000"),
     ],
 )
 def test_bad_input(change, message):

@@ -164,6 +164,11 @@ class Layer:
         return f"interaction_baseline_{method}"
 
     @staticmethod
+    def erna_baseline(method: str) -> str:
+        """Layer of how likely loci are enhancer RNAs by a rule, or by numbers without sequence."""
+        return f"erna_baseline_{method}"
+
+    @staticmethod
     def significant(effect: str) -> str:
         """Layer of the links whose measured effect is significant (1) or is not (0)."""
         return f"{effect}_significant"

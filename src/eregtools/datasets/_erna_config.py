@@ -7,6 +7,7 @@ from typing import Literal
 
 from eregtools.datasets._erna_grammar import SequenceLaw
 from eregtools.datasets._erna_reads import ReadLaw
+from eregtools.datasets._erna_tasks import FAR, JITTER, REACH
 
 Library = Literal["stranded", "unstranded", "swapped"]
 
@@ -25,6 +26,8 @@ class ErnaSimulationConfig:
         Transcription: expected reads of a locus, share on the plus strand, distance between the two starts, mean
         distance of a read's first base from its start, reads by chance per base and strand, length of a read. The
         first three are drawn from the values given.
+    distance
+        Between grammar and centre of RNA of the positives of ``"align-long"``, in bp; even.
     library
         ``"stranded"``, ``"unstranded"`` (each read on either strand) or ``"swapped"`` (labels exchanged).
     library_size
@@ -44,6 +47,7 @@ class ErnaSimulationConfig:
     decay: float = 150.0
     background: float = 0.004
     read_length: int = 75
+    distance: int = FAR
     library: Library = "stranded"
     library_size: float = 1e7
     contrast_width: int = 10_000
@@ -61,6 +65,10 @@ class ErnaSimulationConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if max(self.gaps, default=0) > 240:
             raise ValueError(f"gaps is {self.gaps}; expected at most 240 bp, so that a locus fits its window")
+        far = REACH + JITTER + max(self.gaps) // 2
+        longest = 2 * (self.width // 2 - far - 1)
+        if not 0 < self.distance <= longest or self.distance % 2:
+            raise ValueError(f"distance is {self.distance} bp; expected an even number up to {longest}")
         self.sequence_law, self.read_law  # noqa: B018
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,9 @@ def draw_library(
         _gene_reads(rng, genes, expressed, depth, config),
         _artefact_reads(rng, artefacts, depth, config),
     ]
-    reads = rna.joined([own._replace(row=chromosome[own.row]), _mappable(rna.joined(others), row, gaps, config)])
+    reads = rna.joined(
+        [own._replace(row=chromosome[own.row].astype(np.int64)), _mappable(rna.joined(others), row, gaps, config)]
+    )
     if kind == "unstranded":
         reads = rna.unstranded(rng, reads)
     elif kind == "swapped":
@@ -137,7 +139,7 @@ def _artefact_reads(rng: np.random.Generator, artefacts: pd.DataFrame, depth: fl
     return rna.joined(parts)
 
 
-def _mappable(reads: Reads, chromosome: NDArray[np.int64], gaps: pd.DataFrame, config: ErnaGenomeConfig) -> Reads:
+def _mappable(reads: Reads, chromosome: NDArray[Any], gaps: pd.DataFrame, config: ErnaGenomeConfig) -> Reads:
     """Keep reads that lie on their chromosome and touch no N; ``chromosome`` is that of each row."""
     length, size = config.read_length, config.chromosome_length
     first = np.where(reads.strand == PLUS, reads.position, reads.position - length + 1)

@@ -14,7 +14,7 @@ from eregtools.datasets._erna_bayes import READ_THROUGH, log_odds_of_alignment, 
 from eregtools.datasets._erna_config import ErnaSimulationConfig
 from eregtools.datasets._erna_grammar import draw_sequences
 from eregtools.datasets._erna_reads import Locus, Reads
-from eregtools.datasets._erna_tasks import FAR, Placement, repair, strata_sizes
+from eregtools.datasets._erna_tasks import Placement, repair, strata_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,7 +187,7 @@ def simulate_erna(
     task
         ``"align"``: in positives the grammar of the sequence lies where divergent RNA begins; negatives are the same
         sequences and the same tracks, paired anew at least 150 bp apart, so that one modality alone tells nothing.
-        ``"align-long"``: the same with the grammar 320 bp to one side of the RNA. ``"confounders"``: negatives of
+        ``"align-long"``: the same with the grammar 320 bp (``distance``) to one side of the RNA. ``"confounders"``: negatives of
         eight kinds (see Notes). ``"units"``: six single cases without chance in their RNA.
     n
         Positives, and as many negatives; not used by ``"units"``.
@@ -256,7 +256,7 @@ def simulate_erna(
 
 
 def _placement(task: Task, config: ErnaSimulationConfig) -> Placement:
-    return Placement(config.width // 2, FAR if task == "align-long" else 0)
+    return Placement(config.width // 2, config.distance if task == "align-long" else 0)
 
 
 def _with_repaired(

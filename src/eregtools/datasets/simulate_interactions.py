@@ -14,7 +14,7 @@ from eregtools._keys import Var
 from eregtools._logging import logger
 from eregtools.datasets import _simulation_files as files
 from eregtools.datasets._grammar import Codes, background, encode
-from eregtools.io.pairs import PROMOTER
+from eregtools.io.pairs import FROM_TABLE, PROMOTER
 
 CODES: Final = (
     ("ATGACTCATC", "CTATAAAAGG"),
@@ -27,7 +27,8 @@ CODES: Final = (
 _LENGTHS = {"enhancer": 400, "promoter": 1_000}
 _REACH = 150
 _MOST_INSTANCES = 10
-_GROUP = 20
+_NEIGHBOURS = 24
+_BLANK = -1
 _EDGE = 10_000
 
 
@@ -38,11 +39,14 @@ class InteractionConfig:
     Attributes
     ----------
     n_chromosomes, pairs_per_chromosome
-        Chromosomes (``chr1`` …), and the interacting pairs of each, an even number. As many pairs do not interact.
+        Chromosomes (``chr1`` …), and the interacting pairs of each, an even number; as many re-paired ones do not.
     n_codes
         Pairs of motifs, 2 to 4. Enhancer and promoter interact when their motifs belong together.
     instances
         Instances of its motif in each element.
+    blanks
+        Add negative pairs in which one element has no motif: two for each pair that interacts, of origin ``"blank"``.
+        They teach motifs, which pairs of motifs alone hardly do.
     both_strands
         Motifs lie on either strand, not on the genome's plus strand alone.
     mismatch
@@ -57,6 +61,7 @@ class InteractionConfig:
     pairs_per_chromosome: int = 250
     n_codes: int = 2
     instances: int = 1
+    blanks: bool = True
     both_strands: bool = True
     mismatch: float = 0.0
     spacing: int = 4_000
@@ -109,10 +114,10 @@ def simulate_interactions(
 ) -> InteractionSimulation:
     """Write a genome and pairs of elements whose interaction no single element tells.
 
-    Elements come in fours: two enhancers and two promoters with different motifs. The two pairs whose motifs belong
-    together interact, the other two pairs of the four do not. So every element is in one pair of either kind, and any
-    score of enhancers alone, or of promoters alone, has an AUROC of exactly 0.5, on each chromosome. Places do not
-    depend on motifs, so that distance tells nothing either.
+    Two enhancers and two promoters with different motifs go together. The two of their pairs whose motifs belong
+    together interact, the other two are negative, of origin ``"repaired"``. So every element is in one pair of either
+    kind, and any score of enhancers alone, or of promoters alone, has an AUROC of exactly 0.5 on these pairs, on each
+    chromosome. Places do not depend on motifs, so that distance tells nothing either.
 
     Parameters
     ----------
@@ -149,7 +154,9 @@ def simulate_interactions(
     >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
     >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated")
     >>> mdata["links"].var["label"].value_counts().to_dict()
-    {1: 30, 0: 30}
+    {0: 90, 1: 30}
+    >>> mdata["links"].var["origin"].value_counts().to_dict()
+    {'blank': 60, 'repaired': 30, 'table': 30}
     """
     config = config or InteractionConfig()
     folder = Path(folder).expanduser()
@@ -173,20 +180,21 @@ def simulate_interactions(
         files.write_table(beside / "pairs.tsv", table)
         files.write_table(beside / "truth_motifs.tsv", planted)
         files.write_truth(beside, {"config": asdict(config), "codes": CODES[: config.n_codes]})
-    logger.info("%d pairs, half of which interact, in %s", len(table), folder)
+    logger.info("%d pairs, %d of which interact, in %s", len(table), int(table[Var.label].sum()), folder)
     return InteractionSimulation(folder, folder / "genome.fa", folder / "pairs.tsv", planted, config)
 
 
 def _chromosome(rng: np.random.Generator, config: InteractionConfig) -> tuple[Codes, pd.DataFrame, pd.DataFrame]:
     """Sequence, pairs and motifs of one chromosome."""
-    n_fours = config.pairs_per_chromosome // 2
-    slots = np.arange(4 * n_fours)
-    groups = [rng.permutation(slots[at : at + _GROUP]) for at in range(0, len(slots), _GROUP)]
-    fours = np.concatenate(groups).reshape(n_fours, 2, 2)  # [enhancers, promoters] of each four
-    motif_codes = np.stack([rng.permutation(config.n_codes)[:2] for _ in range(n_fours)])
-    code = np.stack([motif_codes, rng.permuted(motif_codes, axis=1)], axis=1)
+    n_groups, size = config.pairs_per_chromosome // 2, 3 if config.blanks else 2
+    slots = np.arange(2 * size * n_groups)
+    shuffled = [rng.permutation(slots[at : at + _NEIGHBOURS]) for at in range(0, len(slots), _NEIGHBOURS)]
+    slot = np.concatenate(shuffled).reshape(n_groups, 2, size)  # enhancers and promoters that go together
+    code = np.full(slot.shape, _BLANK)
+    of_enhancers = np.stack([rng.permutation(config.n_codes)[:2] for _ in range(n_groups)])
+    code[:, 0, :2], code[:, 1, :2] = of_enhancers, rng.permuted(of_enhancers, axis=1)
     codes = background(rng, 2 * _EDGE + len(slots) * config.spacing, config.gc)
-    centre = _EDGE + fours * config.spacing + config.spacing // 2
+    centre = _EDGE + slot * config.spacing + config.spacing // 2
     motifs = pd.concat(
         [
             _planted(rng, codes, centre[:, side].ravel(), code[:, side].ravel(), side, config)
@@ -194,11 +202,16 @@ def _chromosome(rng: np.random.Generator, config: InteractionConfig) -> tuple[Co
         ],
         ignore_index=True,
     )
-    four, one, other = (place.ravel() for place in np.indices((n_fours, 2, 2)))
-    table = {Var.label: (code[four, 0, one] == code[four, 1, other]).astype(np.int8)}
+    group, one, other = (place.ravel() for place in np.indices((n_groups, size, size)))
+    first, second = code[group, 0, one], code[group, 1, other]
+    kept = (first != _BLANK) | (second != _BLANK)
+    group, one, other, first, second = (column[kept] for column in (group, one, other, first, second))
+    label = (first == second).astype(np.int8)
+    blank = (first == _BLANK) | (second == _BLANK)
+    table = {Var.label: label, Var.origin: np.select([label == 1, blank], [FROM_TABLE, "blank"], "repaired")}
     for columns, at, half in (
-        ((Var.start, Var.end), centre[four, 0, one], _LENGTHS["enhancer"] // 2),
-        (PROMOTER[1:], centre[four, 1, other], _LENGTHS["promoter"] // 2),
+        ((Var.start, Var.end), centre[group, 0, one], _LENGTHS["enhancer"] // 2),
+        (PROMOTER[1:], centre[group, 1, other], _LENGTHS["promoter"] // 2),
     ):
         table |= {columns[0]: at - half, columns[1]: at + half}
     pairs = pd.DataFrame(table)
@@ -217,11 +230,11 @@ def _planted(
     kind = tuple(_LENGTHS)[side]
     rows: list[dict[str, Any]] = []
     half, room = _LENGTHS[kind] // 2, 2 * _REACH // config.instances
-    places = np.repeat(np.arange(len(centre)), config.instances)
+    places = np.repeat(np.flatnonzero(code != _BLANK), config.instances)
     for number, at, place in zip(
         code[places].tolist(),
         (centre[places] - _REACH).tolist(),
-        np.tile(np.arange(config.instances), len(centre)).tolist(),
+        np.tile(np.arange(config.instances), len(places) // config.instances).tolist(),
         strict=True,
     ):
         word = encode(CODES[number][side])

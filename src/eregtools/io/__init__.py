@@ -4,6 +4,7 @@ from eregtools.io.attributions import write_attributions
 from eregtools.io.bam import bam_counts, bam_coverage, bam_total
 from eregtools.io.bed import read_bed, read_narrowpeak
 from eregtools.io.contacts import ContactBand, ContactsInfo, contact_of_pairs, contacts_info, read_contacts
+from eregtools.io.erna_export import write_ernas
 from eregtools.io.gtf import read_genes, read_gtf
 from eregtools.io.link_export import write_bedpe, write_interact, write_longrange
 from eregtools.io.links import read_abc, read_bedpe, read_crispr, read_re2g
@@ -42,6 +43,7 @@ __all__ = [
     "write",
     "write_attributions",
     "write_bedpe",
+    "write_ernas",
     "write_interact",
     "write_longrange",
     "write_meme",

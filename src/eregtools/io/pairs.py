@@ -16,6 +16,9 @@ from eregtools.io.gtf import strip_versions
 from eregtools.io.links import CELL_TYPE, GENE, GENE_ID, POSITIVE, TSS, find_columns, read_crispr
 from eregtools.io.tables import read_table
 
+FROM_TABLE: Final = "table"
+"""Origin of the pairs of a table that does not say any."""
+
 PROMOTER: Final = ("Chromosome2", "Start2", "End2")
 """Columns of the promoter of a pair; those of its enhancer are :data:`~eregtools._keys.INTERVAL`."""
 

@@ -156,14 +156,29 @@ class StretchScanner:
             raise ValueError(f"the stretch has shape {stretch.codes.shape}; expected (1, {width})")
         out = np.full((len(windows), self.grid.tokens), np.nan, dtype=np.float32)
         for first, last in self._runs(windows):
-            rows = np.flatnonzero(windows[first:last])
+            picked = np.flatnonzero(windows[first:last])
             part = _cut(stretch, first * self.grid.hop, self.grid.length(last - first))
-            logits = self._logits(part, rows)
-            if self.both_strands:
-                turned = part.turned(np.ones(1, dtype=bool))
-                logits = (logits + self._logits(turned, last - first - 1 - rows).flip(1)) / 2
-            out[first + rows] = logits.float().cpu().numpy()
+            out[first + picked] = self._both(part, picked, last - first)[0]
         return out.reshape(-1)
+
+    @torch.inference_mode()
+    @full_precision()
+    def rows(self, stretches: LocusBatch) -> NDArray[np.float32]:
+        """Logits of the bins that all windows of many short stretches keep, ``(n, n_windows * grid.tokens)``."""
+        n_windows = (stretches.codes.shape[1] - 2 * self.grid.beyond) // self.grid.hop
+        out = np.empty((len(stretches), n_windows * self.grid.tokens), dtype=np.float32)
+        for begin in range(0, len(stretches), self.batch_size):
+            some = np.arange(begin, min(begin + self.batch_size, len(stretches)))
+            out[some] = self._both(stretches.take(some), np.arange(n_windows), n_windows).reshape(len(some), -1)
+        return out
+
+    def _both(self, part: LocusBatch, picked: NDArray[np.int64], n_windows: int) -> NDArray[np.float32]:
+        """Logits ``(n, n_picked, grid.tokens)`` of those windows of each stretch, of one strand or of both."""
+        logits = self._logits(part, picked)
+        if self.both_strands:
+            turned = part.turned(np.ones(len(part), dtype=bool))
+            logits = (logits + self._logits(turned, n_windows - 1 - picked).flip(2)) / 2
+        return logits.float().cpu().numpy()
 
     def _runs(self, windows: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
         """Stretches that are read at once; a gap is read along where leaving it out saves the stems nothing.
@@ -178,24 +193,24 @@ class StretchScanner:
         for run in np.split(rows, cuts):
             yield int(run[0]), int(run[-1]) + 1
 
-    def _logits(self, part: LocusBatch, rows: NDArray[np.int64]) -> Tensor:
-        """Logits ``(n, grid.tokens)`` of those windows of a run."""
+    def _logits(self, part: LocusBatch, picked: NDArray[np.int64]) -> Tensor:
         n, keep = self.grid.seq_len // TOKEN, self.grid.tokens
-        tokens = self._tokens(part)
-        windows = tokens.unfold(0, n, keep).movedim(-1, 1)
         inner = slice((n - keep) // 2, (n + keep) // 2)
-        picked = torch.from_numpy(rows).to(self.device)
-        return torch.cat([self.model.read(windows[some]).bins[:, inner] for some in picked.split(self.batch_size)])
+        windows = self._tokens(part).unfold(1, n, keep).movedim(-1, 2)
+        chosen = torch.from_numpy(picked).to(self.device)
+        parts = chosen.split(max(1, self.batch_size // len(part)))
+        read = [self.model.read(windows[:, some].flatten(0, 1)).bins[:, inner] for some in parts]
+        return torch.cat([bins.view(len(part), -1, keep) for bins in read], dim=1)
 
     def _tokens(self, part: LocusBatch) -> Tensor:
-        """Tokens ``(n, dim)`` of a run without its halo, a piece at a time."""
+        """Tokens ``(n, tokens, dim)`` of stretches without their halo, a piece at a time."""
         halo, length = self.grid.halo, part.codes.shape[1]
         found = []
         for begin in range(0, length - 2 * halo, _STEM_BASES):
             piece = _cut(part, begin, min(_STEM_BASES + 2 * halo, length - begin))
             tensors = {name: value.to(self.device) for name, value in locus_tensors(piece, self.model.config).items()}
-            found.append(self.model.stem(tensors["codes"], tensors["signal"], depth=tensors["depth"])[0])
-        return torch.cat(found)
+            found.append(self.model.stem(tensors["codes"], tensors["signal"], depth=tensors["depth"]))
+        return torch.cat(found, dim=1)
 
 
 def _cut(stretch: LocusBatch, begin: int, length: int) -> LocusBatch:

@@ -15,7 +15,7 @@ import torch
 
 from eregtools.batches.encode import UNKNOWN
 from eregtools.models.device import full_precision
-from eregtools.models.epipam import Interaction, Side
+from eregtools.models.epipam_config import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from eregtools.models.epipam import EPIPAM
+    from eregtools.models.epipam import EPIPAM, Interaction
 
-_PAIRS_PER_BATCH: Final = {"cpu": 48}
-"""Pairs that go through together: on a CPU what its caches hold."""
+_PAIRS_PER_BATCH: Final = {"cpu": 16}
+"""Pairs that go through together: on a CPU what its caches hold, in arrays that are small enough to be used again."""
 _PAIRS_ELSEWHERE: Final = 512
 _WINDOWS_PER_BATCH: Final = 256
 
@@ -121,13 +121,14 @@ class MapCache:
     def __init__(self, encode: Callable[[NDArray[np.int64]], tuple[Tensor, NDArray[np.bool_]]]) -> None:
         self.encode = encode
         self.numbers = np.empty(0, dtype=np.int64)
-        self.maps, self.known = encode(self.numbers)
+        self.known = np.empty(0, dtype=bool)
+        self.maps = torch.empty(0)
 
     def hold(self, numbers: NDArray[np.int64]) -> None:
         """Hold the maps of those windows (distinct, ascending), in that order, and of no others."""
         kept = np.isin(self.numbers, numbers)
         new = np.setdiff1d(numbers, self.numbers)
-        maps, known = self.encode(new)
+        maps, known = self.encode(new) if len(new) else (self.maps[:0], self.known[:0])
         order = np.argsort(np.concatenate([self.numbers[kept], new]))
         if kept.any():
             maps = torch.cat([self.maps[torch.from_numpy(kept).to(maps.device)], maps])

@@ -62,8 +62,8 @@ class PositionAttention(nn.Module):
         of_enhancer = torch.softmax(product.amax(dim=2) / channels, dim=1)
         of_promoter = torch.softmax(product.amax(dim=1) / channels, dim=1)
         return Attended(
-            enhancer + enhancer * of_enhancer[:, None],
-            promoter + promoter * of_promoter[:, None],
+            (enhancer * of_enhancer[:, None]).add_(enhancer),
+            (promoter * of_promoter[:, None]).add_(promoter),
             product,
             (of_enhancer, of_promoter),
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from eregtools.models.epipam import PRESETS, EPIPAMConfig
+from eregtools.models.epipam_config import PRESETS, EPIPAMConfig
 
 KEY: Final = "enhancer_conv1.weight"
 """A tensor that no other architecture has."""

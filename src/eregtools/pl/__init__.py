@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eregtools.pl.ernas import erna_profile
 from eregtools.pl.evaluation import performance_by_fold
 from eregtools.pl.expression import expression_scatter
 from eregtools.pl.interactions import position_attention
@@ -13,6 +14,7 @@ from eregtools.pl.training import training
 
 __all__ = [
     "attention",
+    "erna_profile",
     "expression_scatter",
     "links_heatmap",
     "locus",

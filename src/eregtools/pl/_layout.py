@@ -98,24 +98,28 @@ class Track:
     unit
         Stands in parentheses beside the name.
     values
-        ``{sample: values}`` in the order of the enhancers in view; NaN draws nothing.
+        ``{sample: values}`` in the order of the enhancers in view; NaN draws nothing. Of an area ``(n_curves, n)``,
+        the first above the line and the second below it.
     look
-        Bars, lower bars, or lollipops.
+        Bars, lower bars, or lollipops at elements; or an area along the genome.
     filled
         ``{sample: mask}``: which lollipops have a filled head; ``None``: all.
     black
         Draw it in black instead of in the colours of the samples.
     note
         Stands above the panels.
+    edges
+        Positions between which the values of an area lie ``(n + 1,)``.
     """
 
     name: str
     unit: str
     values: Mapping[str, np.ndarray]
-    look: Literal["bars", "thin", "lollipops"] = "bars"
+    look: Literal["bars", "thin", "lollipops", "area"] = "bars"
     filled: Mapping[str, np.ndarray] | None = None
     black: bool = False
     note: str = ""
+    edges: np.ndarray | None = None
 
     @property
     def label(self) -> tuple[str, str]:
@@ -126,6 +130,8 @@ class Track:
         """Height of a panel, which is lower where there is one for each of several samples."""
         if self.look == "lollipops":
             return LOLLIPOPS_OF_MANY if many else LOLLIPOPS
+        if self.look == "area":
+            return TRACK
         return TRACK_OF_MANY if many else THIN if self.look == "thin" else TRACK
 
 
@@ -243,7 +249,13 @@ def left_margin(samples: Sequence[str], scales: Sequence[Scale]) -> float:
 
 
 def panel_rows(
-    samples: Sequence[str], tracks: Iterable[Track], genes: Iterable[PlacedGene], *, arcs: bool, n_label_rows: int
+    samples: Sequence[str],
+    tracks: Iterable[Track],
+    genes: Iterable[PlacedGene],
+    *,
+    arcs: bool,
+    n_label_rows: int,
+    enhancers: bool = True,
 ) -> list[Row]:
     """Panels from top to bottom."""
     many = len(samples) > 1
@@ -258,11 +270,14 @@ def panel_rows(
         own[-1] = own[-1]._replace(gap=GAP)
         rows += own
     n_gene_rows = 1 + max((gene.row for gene in genes), default=0)
-    return [
-        *rows,
-        Row("enhancers", BOX_PITCH * len(samples) + LABEL_PITCH * n_label_rows, GAP),
-        Row("genes", GENE_PITCH * n_gene_rows + 0.04, 0),
-    ]
+    if enhancers:
+        rows.append(Row("enhancers", BOX_PITCH * len(samples) + LABEL_PITCH * n_label_rows, GAP))
+    return [*rows, Row("genes", GENE_PITCH * n_gene_rows + 0.04, 0)]
+
+
+def calls_row(n_samples: int, n_label_rows: int) -> Row:
+    """Panel of called loci."""
+    return Row("ernas", BOX_PITCH * n_samples + LABEL_PITCH * n_label_rows, GAP)
 
 
 def zoom_rows(*, window: bool) -> list[Row]:

@@ -16,6 +16,7 @@ from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._schema import require_modality
 from eregtools.get._select import gene_labels, layer_row
 from eregtools.pl import _layout, _panels, _style, _zoom
+from eregtools.pl._erna_tracks import Calls
 from eregtools.pl._region import Region, elements_in
 
 _NARROWEST = 0.5
@@ -33,12 +34,13 @@ def draw_locus(
     curves: pd.DataFrame | None = None,
     labels: Mapping[str, str] | None = None,
     zoom: _zoom.Zoom | None = None,
+    calls: Calls | None = None,
     note: str = "",
     ax: Axes | None,
     show: bool | None,
     figsize: tuple[float, float | None] | None,
 ) -> list[Axes] | None:
-    """Panels from top to bottom: arcs, a panel for each track and sample, enhancers, genes, zoom.
+    """Panels from top to bottom: arcs, a panel for each track and sample, called loci, enhancers, genes, zoom.
 
     `curves` are links with their ``weight``, the layer `arcs`, and the ``center`` and ``tss`` that they join; without
     arcs, `note` stands in their header. `labels` are those of the enhancers to mark, and `title` names the view in
@@ -54,7 +56,14 @@ def draw_locus(
     placed = _placed_genes(mdata, genes, view)
     label_rows = _layout.label_rows(labels, enhancers, view)
     n_label_rows = 1 + max(label_rows.values(), default=-1)
-    rows = _layout.panel_rows(samples, tracks, placed, arcs=arcs is not None, n_label_rows=n_label_rows)
+    drawn = Modality.enhancers in mdata.mod
+    rows = _layout.panel_rows(
+        samples, tracks, placed, arcs=arcs is not None, n_label_rows=n_label_rows, enhancers=drawn
+    )
+    call_rows = {} if calls is None else calls.label_rows(view)
+    if calls is not None:
+        n_call_rows = 1 + max(call_rows.values(), default=-1)
+        rows.insert(len(rows) - 1 - drawn, _layout.calls_row(len(samples), n_call_rows))
     if zoom is not None:
         zoom = zoom.fitted(view.width)
         rows += _layout.zoom_rows(window=zoom.wide)
@@ -80,11 +89,18 @@ def draw_locus(
         for track in tracks:
             _panels.draw_track(panels, track, scales[track.name], enhancers, view, colors, label_at=label_at)
             _panels.draw_note(frame, track.note, places[f"{track.name}:{samples[0]}"][1], view)
-        outlined = enhancers.index.isin([*labels, *([] if zoom is None else [zoom.enhancer])])
-        candidates = candidates_in(mdata, samples, enhancers)
-        _panels.draw_enhancers(panels["enhancers"], enhancers, candidates, view, colors, marked=outlined)
         boxes_top = _layout.BOX_PITCH * len(samples)
-        _panels.draw_enhancer_labels(panels["enhancers"], enhancers, labels, label_rows, view, boxes_top)
+        if calls is not None:
+            plain = np.zeros(len(calls.loci), dtype=bool)
+            _panels.draw_enhancers(panels["ernas"], calls.loci, calls.filled, view, colors, marked=plain, what="eRNAs")
+            _panels.draw_enhancer_labels(panels["ernas"], calls.loci, calls.labels, call_rows, view, boxes_top)
+            if len(samples) > 1:
+                _panels.draw_side_label(panels["ernas"], "eRNAs", view)
+        if drawn:
+            outlined = enhancers.index.isin([*labels, *([] if zoom is None else [zoom.enhancer])])
+            candidates = candidates_in(mdata, samples, enhancers)
+            _panels.draw_enhancers(panels["enhancers"], enhancers, candidates, view, colors, marked=outlined)
+            _panels.draw_enhancer_labels(panels["enhancers"], enhancers, labels, label_rows, view, boxes_top)
         _panels.draw_genes(panels["genes"], placed, view)
         _panels.draw_axis(panels["genes"], view, mdata.uns.get(UNS, {}).get(Uns.genome))
         if zoom is not None:

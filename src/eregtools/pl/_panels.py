@@ -38,7 +38,10 @@ from eregtools.pl._layout import (
     label_place,
     place_rows,
 )
-from eregtools.pl._style import BLACK, GREY, SMALL, YELLOW, number, text_width
+from eregtools.pl._style import BLACK, BLUE, GREY, SMALL, VERMILLION, YELLOW, number, text_width
+
+PLUS, MINUS = BLUE, VERMILLION
+"""Colours of the strands."""
 
 _BLANK: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 """Box behind a label that lies on something else."""
@@ -179,6 +182,10 @@ def draw_track(
     for name, ax in axes.items():
         if not np.isfinite(track.values[name]).any():
             ax.text(0.5, 0.5, "no values in view", transform=ax.transAxes, ha="center", va="center", color=GREY)
+        elif track.look == "area":
+            _draw_area(ax, track, track.values[name], colors[name])
+            if len(axes) > 1:
+                ax.text(0.01, 1, name, color=colors[name], transform=ax.transAxes, ha="left", va="top", size=SMALL)
         elif track.look == "lollipops":
             filled = np.ones(len(enhancers), dtype=bool) if track.filled is None else track.filled[name]
             _draw_lollipops(ax, enhancers, track.values[name], filled, scale, colors[name])
@@ -223,6 +230,14 @@ def _draw_bars(ax: Axes, enhancers: pd.DataFrame, values: np.ndarray, view: View
     ax.set_xlim(view.region.start, view.region.end)
 
 
+def _draw_area(ax: Axes, track: Track, curves: np.ndarray, color: str) -> None:
+    """Fill steps down or up to zero; of two strands each in its colour."""
+    colors = [color] if len(curves) == 1 else [PLUS, MINUS]
+    for strand, (curve, face) in enumerate(zip(curves, colors, strict=True)):
+        gid = f"area:{'total' if len(curves) == 1 else ('plus', 'minus')[strand]}"
+        ax.stairs(np.nan_to_num(curve), track.edges, fill=True, color=face, lw=0.4, gid=gid)
+
+
 def _draw_lollipops(
     ax: Axes, enhancers: pd.DataFrame, values: np.ndarray, filled: np.ndarray, scale: Scale, color: str
 ) -> None:
@@ -249,6 +264,7 @@ def draw_enhancers(
     colors: Mapping[str, str],
     *,
     marked: np.ndarray,
+    what: str = "enhancers",
 ) -> None:
     """Draw a row of boxes per sample, filled where the element is the sample's candidate."""
     left, width = view.visible(enhancers, least=BOX_LEAST)
@@ -270,11 +286,17 @@ def draw_enhancers(
     ax.tick_params(left=False)
     ax.spines[["left", "bottom"]].set_visible(False)
     if len(colors) == 1:
-        ax.set_yticks(centers, ["enhancers"])
+        ax.set_yticks(centers, [what])
         return
     ax.set_yticks(centers, list(colors))
     for tick, color in zip(ax.get_yticklabels(), colors.values(), strict=True):
         tick.set_color(color)
+
+
+def draw_side_label(ax: Axes, text: str, view: View) -> None:
+    """Name of a panel to its right, where its left carries the samples."""
+    place = {"transform": ax.transAxes, "rotation": 270, "ha": "left", "va": "center"}
+    ax.text(1 + 0.05 / view.width, 0.5, text, size=SMALL, **place)
 
 
 def draw_enhancer_labels(

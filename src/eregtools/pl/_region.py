@@ -69,10 +69,16 @@ def flank_of(start: Any, end: Any) -> Any:
 
 
 def elements_in(mdata: MuData, region: Region) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Genes and enhancers of a region; a region with neither is refused."""
-    genes, enhancers = (require_modality(mdata, name).var for name in (Modality.genes, Modality.enhancers))
+    """Genes and enhancers of a region; a region with neither, and no locus, is refused.
+
+    An object of genes and enhancer RNAs needs no enhancers.
+    """
+    genes = require_modality(mdata, Modality.genes).var
+    loci = mdata.mod[Modality.ernas].var if Modality.ernas in mdata.mod else genes.iloc[:0]
+    known = Modality.enhancers in mdata.mod or loci.empty
+    enhancers = require_modality(mdata, Modality.enhancers).var if known else loci.iloc[:0]
     inside = region.overlapping(genes), region.overlapping(enhancers)
-    if inside[0].empty and inside[1].empty:
+    if inside[0].empty and inside[1].empty and region.overlapping(loci).empty:
         elements = pd.concat([genes[list(INTERVAL)], enhancers[list(INTERVAL)]])
         raise ValueError(f"{region} holds no gene and no enhancer; {_where_there_are(elements, region.chromosome)}")
     return inside

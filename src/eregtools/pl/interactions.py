@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_MOTIFS: Final = 6
 
 # Inches.
-_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.52, 0.06, 0.2, 0.33, 0.04
+_LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.5, 0.14, 0.2, 0.33, 0.04
 _VECTOR, _ELEMENT, _KEY, _LEGEND = 0.42, 0.09, 0.05, 0.14
 
 
@@ -35,10 +35,10 @@ def position_attention(
 ) -> list[Axes] | None:
     """Draw the relations between the bins of an enhancer and of a promoter, both on the genome.
 
-    Columns are the tiles of the enhancer's bins, rows those of the promoter's, upwards along the genome. Beside them
-    stand the elements within their windows, with motifs if given, and the attention vectors: each bin's weight, which
-    is the softmax of its strongest relation and no measure of importance. The dashed line is the weight of bins that
-    are all alike.
+    Columns are the tiles of the enhancer's bins, rows those of the promoter's, upwards along the genome; colours run
+    from the smallest to the largest relation. Beside them stand the elements within their windows, with motifs if
+    given, and the attention vectors: each bin's weight, which is the softmax of its strongest relation and no measure
+    of importance. The dashed line is the weight of bins that are all alike.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def position_attention(
 
     with _style.mpl.rc_context(_style.RC):
         axes = _panels(enhancer, promoter, ax, figsize, legend=bool(motifs))
-        scale = RowScale.of(relations.ravel())
+        scale = RowScale(float(relations.min()), float(relations.max()))
         _draw_relations(axes["relations"], relations, enhancer, promoter, scale)
         _draw_vectors(axes, enhancer, promoter)
         _draw_elements(axes, _elements(mdata, link))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from mudata import MuData
 
+    from eregtools.coverage import Coverage
     from eregtools.genome import Genome
     from eregtools.pl._layout import Track
 
@@ -47,6 +48,10 @@ def locus(
     max_arcs: int | None = None,
     scores: str | Sequence[str] = (),
     measured: str | None = None,
+    coverage: bool | Coverage | str | Path = False,
+    probability: bool | str | Path | Mapping[str, str | Path] = False,
+    calls: bool = False,
+    fdr: float = 0.1,
     logo: str | None = None,
     logo_key: str | None = None,
     genome: Genome | str | Path | None = None,
@@ -58,9 +63,9 @@ def locus(
 
     From the top: arcs from enhancers to the TSS of the gene (of every gene, for a region), wider and more
     opaque with the weight; signal per element, on one scale for all samples of a track; scores of the links, at
-    their enhancers; measured effects, where enhancers were tested; enhancers, filled where they are candidates of
-    the sample; genes with strand, TSS and name; below the axis, attributions of one element. Elements are at
-    least 1.5 points wide.
+    their enhancers; measured effects, where enhancers were tested; RNA of both strands; probabilities of a scan for
+    enhancer RNAs, and the loci that were called; enhancers, filled where they are candidates of the sample; genes with
+    strand, TSS and name; below the axis, attributions of one element. Elements are at least 1.5 points wide.
 
     Parameters
     ----------
@@ -93,6 +98,16 @@ def locus(
         Layer of ``links`` with measured effects (fraction by which expression changes), such as ``"crispr"``, drawn
         as lollipops in per cent at the enhancers that were tested. Where the layer ``<measured>_significant``
         exists, the heads of significant effects are filled and the others open.
+    coverage
+        Draw coverage per million reads (:func:`eregtools.pp.add_coverage`), plus above and minus below the line; the
+        store, or its folder, where it was moved. In wide views each step is the highest of its bins.
+    probability
+        Draw the probabilities of a scan: True for those of the object (:func:`eregtools.tl.scan_ernas`), or a
+        bigWig file, ``{sample: file}`` for several samples.
+    calls
+        Draw the loci of ``ernas``, filled where they are called, with their q-values where there is room.
+    fdr
+        Largest q-value of a call.
     logo
         Element whose attributions (:func:`eregtools.tl.attribute`) are drawn below the axis: an enhancer, a gene (its
         promoter) or a link by name, or a region for the mean over all windows. For an enhancer of which only
@@ -113,9 +128,9 @@ def locus(
     Returns
     -------
     None where the figure is shown, else the list of Axes from top to bottom: ``arcs:<sample>`` for each
-    sample, ``<track>:<sample>`` for each track and sample, the same for scores and measured effects,
-    ``enhancers``, ``genes``, ``window`` (bars of attributions, if need be) and ``logo``. These names are the labels of
-    the Axes (``ax.get_label()``).
+    sample, ``<track>:<sample>`` for each track and sample, the same for scores, measured effects, ``coverage`` and
+    ``probability``, ``ernas``, ``enhancers``, ``genes``, ``window`` (bars of attributions, if need be) and ``logo``.
+    These names are the labels of the Axes (``ax.get_label()``).
 
     Raises
     ------
@@ -150,7 +165,13 @@ def locus(
     >>> er.pl.locus(
     ...     mdata, "ST7", scores=("abc", "perturbation"), measured="crispr", logo=strongest, genome="hg38.fa"
     ... )  # doctest: +SKIP
+
+    RNA, a scan of the genome, and what it called:
+
+    >>> er.pl.locus(mdata, "chr7:116,900,000-117,000,000", coverage=True, probability=True, calls=True)
+    ... # doctest: +SKIP
     """
+    from eregtools.pl._erna_tracks import calls_in, coverage_track, probability_track
     from eregtools.pl._link_tracks import weighted
     from eregtools.pl._locus_figure import draw_locus
     from eregtools.pl._zoom import find_zoom
@@ -158,7 +179,7 @@ def locus(
     samples = _samples(mdata, sample)
     layer = _link_layer(mdata, links)
     track_layers, score_layers = _track_layers(mdata, tracks), _score_layers(mdata, scores)
-    _check_names(track_layers, score_layers, measured)
+    _check_names([*track_layers, *_along_genome(coverage, probability)], score_layers, measured)
     labels = _highlighted(mdata, highlight)
     region = find_region(mdata, gene_or_region, samples, flank)
     _, enhancers = elements_in(mdata, region)
@@ -178,7 +199,10 @@ def locus(
         [
             *_signal_tracks(mdata, track_layers, samples, enhancers),
             *_link_tracks(mdata, table, score_layers, measured, samples, enhancers),
+            *([] if coverage is False else [coverage_track(mdata, coverage, samples, region)]),
+            *([] if probability is False else [probability_track(mdata, probability, samples, region)]),
         ],
+        calls=calls_in(mdata, samples, region, fdr) if calls else None,
         title=gene_or_region, arcs=layer, curves=curves, labels=labels, zoom=zoom, ax=ax, show=show, figsize=figsize,
     )  # fmt: skip
 
@@ -205,6 +229,8 @@ def _link_layer(mdata: MuData, links: str | Literal[False] | None) -> str | None
 
 def signal_layers(mdata: MuData) -> list[str]:
     """Layers of enhancers that hold signal: activity first, then the assays."""
+    if Modality.enhancers not in mdata.mod and Modality.ernas in mdata.mod:
+        return []
     layers = require_modality(mdata, Modality.enhancers).layers
     found = [name for name in layers if name and name != Layer.candidate and not _DERIVED.match(name)]
     return sorted(found, key=lambda name: name != Layer.activity)
@@ -231,6 +257,12 @@ def _check_names(tracks: Sequence[str], scores: Sequence[str], measured: str | N
     names = [*tracks, *scores, *([] if measured is None else [measured])]
     if repeated := [name for number, name in enumerate(names) if name in names[:number]]:
         raise ValueError(f"{listed(repeated)} would be drawn twice; name it in one of tracks=, scores= and measured=")
+
+
+def _along_genome(coverage: object, probability: object) -> list[str]:
+    """Names of the panels that are no layers."""
+    asked = {"coverage": coverage, "probability": probability}
+    return [name for name, value in asked.items() if value is not False]
 
 
 def _highlighted(mdata: MuData, highlight: str | Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:

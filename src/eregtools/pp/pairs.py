@@ -18,15 +18,12 @@ from eregtools._logging import logger
 from eregtools._schema import SCHEMA_VERSION, entry, link_distance, listed, put_layer
 from eregtools.genome import Genome, get_genome, match_names
 from eregtools.io.links import CELL_TYPE, GENE, GENE_ID
-from eregtools.io.pairs import PROMOTER, name_pair_columns, read_pairs
+from eregtools.io.pairs import FROM_TABLE, PROMOTER, name_pair_columns, read_pairs
 from eregtools.pp.align import whole_numbers
 from eregtools.pp.assemble import interval_names
 from eregtools.windows import centred_windows
 
 Duplicates = Literal["drop", "keep", "error"]
-
-FROM_TABLE = "table"
-"""Origin of the pairs that a table gave."""
 
 _Sizes: TypeAlias = Mapping[str, int]
 
@@ -73,8 +70,9 @@ def pairs(
     ``mdata["enhancers"].var``
         Chromosome, Start, End, window_start, window_end; names are ``chr1:1000-1500``.
     ``mdata["links"].var``
-        gene, enhancer, distance (bp), ``label`` (1 interacting, 0 not, int8), ``origin`` (``"table"``),
-        ``input_index`` (row of the table), and ``block`` where positives come with shifted negatives of their own.
+        gene, enhancer, distance (bp), ``label`` (1 interacting, 0 not, int8), ``origin`` (``"table"``, where the
+        table has no such column), ``input_index`` (row of the table), and ``block`` where positives come with shifted
+        negatives of their own.
     ``mdata["enhancers"].layers["candidate"]``, ``mdata["links"].layers["candidate"]``
         1 throughout, float32.
     ``mdata.uns["eregtools"]``
@@ -272,7 +270,7 @@ def _object(
         put_windows(elements, width, sizes)
     extra = {
         Var.label: frame[Var.label].to_numpy(),
-        Var.origin: pd.Categorical([FROM_TABLE] * len(frame)),
+        Var.origin: pd.Categorical(frame[Var.origin].astype(str) if Var.origin in frame else [FROM_TABLE] * len(frame)),
         Var.input_index: frame[Var.input_index].to_numpy(dtype=np.int64),
     }
     if Var.block in frame:

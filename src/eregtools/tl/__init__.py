@@ -7,12 +7,15 @@ from eregtools.tl.activity import predict_activity
 from eregtools.tl.agreement import agreement
 from eregtools.tl.attribute import attribute
 from eregtools.tl.baseline import baseline_expression
+from eregtools.tl.baseline_ernas import baseline_ernas
 from eregtools.tl.baseline_interactions import baseline_interactions
+from eregtools.tl.call_ernas import call_ernas
 from eregtools.tl.cross_validate import cross_validate
 from eregtools.tl.enrichment import enrichment
 from eregtools.tl.ernas import finetune_ernas, train_ernas
 from eregtools.tl.evaluate import evaluate_activity, evaluate_expression
 from eregtools.tl.evaluate_eqtl import evaluate_eqtl
+from eregtools.tl.evaluate_ernas import evaluate_ernas
 from eregtools.tl.evaluate_interactions import evaluate_interactions
 from eregtools.tl.evaluate_links import evaluate_links
 from eregtools.tl.expression import predict_expression
@@ -36,13 +39,16 @@ __all__ = [
     "attention",
     "attention_abc",
     "attribute",
+    "baseline_ernas",
     "baseline_expression",
     "baseline_interactions",
     "calibrate_ernas",
+    "call_ernas",
     "cross_validate",
     "enrichment",
     "evaluate_activity",
     "evaluate_eqtl",
+    "evaluate_ernas",
     "evaluate_expression",
     "evaluate_interactions",
     "evaluate_links",

@@ -8,7 +8,7 @@ same selection, so that the scores of those that were called can be compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +16,12 @@ import pandas as pd
 
 from eregtools._keys import INTERVAL, Var
 from eregtools._logging import logger
+from eregtools.batches.encode import UNKNOWN
 from eregtools.locus_signal import locus_reads, masked_bins
 from eregtools.ranges import overlaps
 from eregtools.tl._calibration import Calibration
-from eregtools.tl._erna_logits import locus_logits, predicted_parts
+from eregtools.tl._erna_logits import LOCI_AT_A_TIME, locus_logits
+from eregtools.tl._erna_windows import locus_windows
 from eregtools.tl._loci_from_track import TOKEN, loci_of_track
 
 if TYPE_CHECKING:
@@ -91,9 +93,13 @@ class Source:
             out[rows] = logits / temperature
         return out
 
-    def blocked(self, chrom: str) -> NDArray[np.bool_]:
+    def masked(self, chrom: str) -> NDArray[np.bool_]:
         """Bins of a chromosome in which nothing is called."""
         return masked_bins(self.scan.mask, chrom, -(-self.scan.chrom_sizes[chrom] // TOKEN), TOKEN)
+
+    def closed(self, sample: str, chrom: str) -> NDArray[np.bool_]:
+        """Bins that belong to no locus: they are masked, or were not read."""
+        return self.masked(chrom) | ~np.isfinite(self.scan.track(sample, chrom))
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,11 @@ class Decoys:
 
 
 def tried_windows(source: Source, sample: str) -> pd.DataFrame:
-    """Windows of a scan in which a locus could have been called: Chromosome, Start, End and center of what they keep."""
+    """Windows of a scan in which a locus may be called: Chromosome, Start, End and center of what they keep."""
     hop = int(source.scan.about["hop"])
     found = []
     for chrom in source.scan.scanned(sample):
-        free = np.isfinite(source.scan.track(sample, chrom)) & ~source.blocked(chrom)
+        free = ~source.closed(sample, chrom)
         keep = hop // TOKEN
         n = -(-len(free) // keep)
         free = np.pad(free, (0, n * keep - len(free))).reshape(n, keep)
@@ -211,54 +217,59 @@ def _called(
     source: Source, sample: str, windows: pd.DataFrame, shift: NDArray[np.int64], rules: CallRules
 ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     """Loci that are called in what windows keep, out of register, and the window of each."""
-    loci, of = [], []
+    tables, of = [], []
     for chromosomes, network, temperature in source.networks(sample):
-        blocked = {chrom: source.blocked(chrom) for chrom in chromosomes}
+        closed = {chrom: source.closed(sample, chrom) for chrom in chromosomes}
         mine = np.flatnonzero(windows[Var.chromosome].isin(chromosomes))
-        some = windows.iloc[mine]
-        parts = predicted_parts(
-            some,
-            sample,
-            network,
-            source.genome,
-            source.coverage,
-            source.device,
-            batch_size=source.batch_size,
-            off_register=shift[mine],
-        )
-        for rows, logits, known in parts:
-            table = some.iloc[rows]
-            window, centre = _loci_of_windows(table, logits.bins / temperature, known, blocked, rules)
-            loci.append(pd.DataFrame({Var.chromosome: table[Var.chromosome].to_numpy()[window], Var.center: centre}))
-            of.append(mine[rows[window]])
-    found = pd.concat(loci, ignore_index=True)
+        for begin in range(0, len(mine), LOCI_AT_A_TIME):
+            rows = mine[begin : begin + LOCI_AT_A_TIME]
+            some = windows.iloc[rows]
+            logits = _tracks(source, sample, some, shift[rows], network) / np.float32(temperature)
+            window, centre = _loci_of_windows(some, logits, closed, rules)
+            chroms = some[Var.chromosome].to_numpy(dtype=object)[window]
+            tables.append(pd.DataFrame({Var.chromosome: chroms, Var.center: centre}))
+            of.append(rows[window])
+    found = pd.concat(tables, ignore_index=True)
     return found.assign(**{Var.start: found[Var.center], Var.end: found[Var.center] + 1}), np.concatenate(of)
 
 
+def _tracks(
+    source: Source, sample: str, windows: pd.DataFrame, shift: NDArray[np.int64], network: ERNAformer
+) -> NDArray[np.float32]:
+    """Track ``(n, 3 * tokens)`` of what each window and its neighbours keep, out of register; NaN: no known base."""
+    from eregtools.models.chromosome_scan import Grid, StretchScanner
+
+    grid = Grid.of(network.config, int(source.scan.about["hop"]))
+    both = bool(source.scan.about["both_strands"])
+    scanner = StretchScanner(network, source.device, grid, both_strands=both, batch_size=source.batch_size)
+    wide = replace(network.config, seq_len=grid.length(3) - 2 * grid.halo)
+    label = np.zeros(len(windows), dtype=np.float32)
+    found = locus_windows(windows, [sample], label, wide, source.genome, source.coverage, off_register=shift)
+    batch = found.batch(np.arange(len(windows)))
+    logits = scanner.rows(batch)
+    middle = batch.codes[:, grid.halo + grid.hop : batch.codes.shape[1] - grid.halo - grid.hop]
+    logits[(middle >= UNKNOWN).all(axis=1)] = np.nan
+    return logits
+
+
 def _loci_of_windows(
-    windows: pd.DataFrame,
-    logits: NDArray[np.float32],
-    known: NDArray[np.bool_],
-    blocked: dict[str, NDArray[np.bool_]],
-    rules: CallRules,
+    windows: pd.DataFrame, logits: NDArray[np.float32], closed: dict[str, NDArray[np.bool_]], rules: CallRules
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Window and centre of each locus whose summit lies in what its window keeps.
 
-    Windows are put in one row with a blocked bin between them, so that none reaches into the next.
+    Tracks are put in one row with a closed bin between them, so that none reaches into the next.
     """
     n, width = logits.shape
-    begin = (windows[Var.start] + windows[Var.end]).to_numpy(dtype=np.int64) // 2 // TOKEN - width // 2
-    closed = np.ones((n, width + 1), dtype=bool)
+    begin = windows[Var.start].to_numpy(dtype=np.int64) // TOKEN - width // 3
+    shut = np.ones((n, width + 1), dtype=bool)
     chroms = windows[Var.chromosome].to_numpy(dtype=object)
-    for chrom, bins in blocked.items():
+    for chrom, bins in closed.items():
         rows = np.flatnonzero(chroms == chrom)
         place = begin[rows, None] + np.arange(width)
         outside = (place < 0) | (place >= len(bins))
-        closed[rows, :width] = outside | bins[np.clip(place, 0, len(bins) - 1)]
-    closed[~known] = True
+        shut[rows, :width] = outside | bins[np.clip(place, 0, len(bins) - 1)]
     track = np.pad(logits, ((0, 0), (0, 1)))
-    summit = loci_of_track(track.reshape(-1), closed.reshape(-1), rules).summit
-    window, place = summit // (width + 1), begin[summit // (width + 1)] + summit % (width + 1)
-    middle = place * TOKEN + TOKEN // 2
-    kept = (middle >= windows[Var.start].to_numpy()[window]) & (middle < windows[Var.end].to_numpy()[window])
-    return window[kept], middle[kept]
+    summit = loci_of_track(track.reshape(-1), shut.reshape(-1), rules).summit
+    window, place = np.divmod(summit, width + 1)
+    kept = (place >= width // 3) & (place < 2 * width // 3)
+    return window[kept], (begin[window] + place)[kept] * TOKEN + TOKEN // 2

@@ -86,8 +86,8 @@ def check_alpha(alpha: float, n_decoys: int) -> None:
         raise ValueError(f"alpha is {alpha}; expected a share above 0")
     if alpha * n_decoys < 1:
         raise ValueError(
-            f"alpha={alpha:g} is finer than {n_decoys:,} decoys can tell (1/{n_decoys:,}); raise alpha, or decoys= where "
-            "there is more sequence to draw them from"
+            f"alpha={alpha:g} is finer than {n_decoys:,} decoys can tell (1/{n_decoys:,}); raise alpha, or decoys= if "
+            "there is sequence to draw more from"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from eregtools.coverage import Coverage
     from eregtools.genome import Genome
     from eregtools.models import ERNAformer
-    from eregtools.models.locus_inference import LocusLogits
 
 LOCI_AT_A_TIME = 2_048
 
@@ -37,37 +35,14 @@ def locus_logits(
     *,
     off_register: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """Logits ``(n,)`` of the windows around loci in a sample, NaN where no base is known."""
-    out = np.full(len(loci), np.nan, dtype=np.float32)
-    parts = predicted_parts(loci, sample, network, genome, coverage, device, modalities, batch_size, off_register)
-    for rows, logits, known in parts:
-        out[rows] = np.where(known, logits.window, np.nan)
-        if bar is not None:
-            bar.update(len(rows))
-    return out
+    """Logits ``(n,)`` of the windows around loci in a sample, NaN where no base is known.
 
-
-def predicted_parts(
-    loci: pd.DataFrame,
-    sample: str,
-    network: ERNAformer,
-    genome: Genome,
-    coverage: Coverage,
-    device: torch.device,
-    modalities: Literal["both", "sequence", "signal"] = "both",
-    batch_size: int | None = None,
-    off_register: NDArray[np.int64] | None = None,
-) -> Iterator[tuple[NDArray[np.int64], LocusLogits, NDArray[np.bool_]]]:
-    """Rows of loci that are read together, their logits, and which of them have a known base.
-
-    Parameters
-    ----------
-    off_register
-        How far the sequence lies from the coverage, in bp ``(n,)``; ``None``: where it belongs.
+    ``off_register``: how far the sequence lies from the coverage, in bp ``(n,)``; ``None``: where it belongs.
     """
     from eregtools.models.locus_inference import LocusPredictor
 
     predictor = LocusPredictor(network, device, modalities=modalities)
+    out = np.full(len(loci), np.nan, dtype=np.float32)
     order = np.lexsort([loci[Var.start].to_numpy(), loci[Var.chromosome].astype(str).to_numpy()])
     for begin in range(0, len(loci), LOCI_AT_A_TIME):
         rows = order[begin : begin + LOCI_AT_A_TIME]
@@ -77,4 +52,8 @@ def predicted_parts(
             loci.iloc[rows], [sample], nothing, network.config, genome, coverage, off_register=shift
         )
         batch = windows.batch(np.arange(len(rows)))
-        yield rows, predictor(batch, batch_size=batch_size), (batch.codes < UNKNOWN).any(axis=1)
+        logits = predictor(batch, batch_size=batch_size).window
+        out[rows] = np.where((batch.codes < UNKNOWN).any(axis=1), logits, np.nan)
+        if bar is not None:
+            bar.update(len(rows))
+    return out

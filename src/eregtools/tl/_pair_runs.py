@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from eregtools.genome import Genome
-    from eregtools.models.epipam import EPIPAMConfig, Interaction, Side
+    from eregtools.models.epipam import Interaction
+    from eregtools.models.epipam_config import EPIPAMConfig, Side
     from eregtools.tl.expression import RunSettings
 
 _CACHED_BYTES: Final = 256e6

@@ -50,6 +50,8 @@ class ScoredPairs:
         Fold that tests each; −1: none.
     chromosome
         Chromosome of each.
+    noun
+        What they are called in messages.
     """
 
     positive: NDArray[np.bool_]
@@ -57,6 +59,7 @@ class ScoredPairs:
     scores: Mapping[str, NDArray[np.float64]]
     fold: NDArray[np.int64]
     chromosome: NDArray[np.str_]
+    noun: str = "pairs"
 
     def take(self, rows: NDArray[np.bool_]) -> ScoredPairs:
         """Those pairs."""
@@ -83,12 +86,15 @@ class ScoredPairs:
         left = self.take(shared)
         if not 0 < left.positive.sum() < len(left.positive):
             raise ValueError(
-                f"{what}: {int(left.positive.sum())} of {len(left.positive)} pairs that have all scores are positive; "
+                f"{what}: {int(left.positive.sum())} of {len(left.positive)} {self.noun} that have all scores are "
+                "positive; "
                 "both kinds are needed"
             )
         if lost := int(tested.sum() - shared.sum()):
             lacking = ", ".join(f"{name} {int((tested & ~has).sum()):,}" for name, has in known.items() if has.any())
-            logger.info("%s: %d of %d pairs lack a score and are left out: %s", what, lost, int(tested.sum()), lacking)
+            logger.info(
+                "%s: %d of %d %s lack a score and are left out: %s", what, lost, int(tested.sum()), self.noun, lacking
+            )
         return left
 
 
@@ -131,7 +137,11 @@ def area_table(
         by_fold += of_folds
     if (n := len(np.unique(common.chromosome))) < MIN_CHROMOSOMES:
         logger.info(
-            "%s: the pairs are on %d chromosomes; intervals draw them, need %d and are NaN", what, n, MIN_CHROMOSOMES
+            "%s: the %s are on %d chromosomes; intervals draw them, need %d and are NaN",
+            what,
+            pairs.noun,
+            n,
+            MIN_CHROMOSOMES,
         )
     return pd.DataFrame([*pooled, *means, *by_fold]).assign(reference=best)[list(COLUMNS)]
 

@@ -120,7 +120,8 @@ def plan_jobs(
         )
         names = pd.Series(chromosomes)
         chosen, leaky = assign_folds(mdata, models, names, fold, allow_leakage=allow_leakage, what="chromosomes")
-        of_chromosome, rows = {}, []
+        of_chromosome: dict[str, int] = {}
+        rows = []
         for number, source in models.sources.items():
             served = names[chosen == number]
             if served.empty:

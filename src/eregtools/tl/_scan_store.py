@@ -222,7 +222,7 @@ def write_piece(path: Path, logits: NDArray[np.float32]) -> None:
 def write_mask(folder: Path, mask: pd.DataFrame) -> None:
     """Keep the regions in which nothing is called."""
     buffer = io.BytesIO()
-    columns = {name: mask[name].to_numpy() for name in INTERVAL}
+    columns: dict[str, Any] = {name: mask[name].to_numpy() for name in INTERVAL}
     columns[Var.chromosome] = columns[Var.chromosome].astype(str)
     np.savez_compressed(buffer, **columns)
     with saying_where(folder):

@@ -162,7 +162,7 @@ def enrichment(
     [['GWAS', 2, 1.0]]
     """
     _check(background, match, n, statistic, alternative, level)
-    seed = np.random.default_rng(settings.seed if rng is None else rng).integers(2**63)
+    seed = int(np.random.default_rng(settings.seed if rng is None else rng).integers(2**31))
     reference = _genome(loci, genome, needed=background == "matched" and "gc" in match)
     sizes = _chrom_sizes(loci, reference)
     table, blocked = _unmasked_loci(loci, sizes, _blocked(loci, mask, reference, sizes))
@@ -187,7 +187,7 @@ def enrichment(
     rows = []
     with progress_bar(len(found), "enrichment", "features") as bar:
         for feature in found:
-            rows.append(_row(feature, table, null, group, n, alternative, level, int(seed)))
+            rows.append(_row(feature, table, null, group, n, alternative, level, seed))
             bar.update()
     worst = max((abs(gap) for gap in balance.values()), default=np.nan)
     return pd.DataFrame(rows).assign(background=background, imbalance=worst)[list(_COLUMNS)]
@@ -319,7 +319,7 @@ def _row(
     }
 
 
-def _mean(total: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.float64]:
+def _mean(total: NDArray[np.float64], known: NDArray[Any]) -> NDArray[np.float64]:
     return np.divide(total, known, out=np.full(len(total), np.nan), where=known > 0)
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from eregtools.genome import Genome
-    from eregtools.models.epipam import EPIPAMConfig, Interaction, Side
+    from eregtools.models.epipam import Interaction
+    from eregtools.models.epipam_config import EPIPAMConfig, Side
 
 SIDES: Final[tuple[Side, Side]] = ("enhancer", "promoter")
 

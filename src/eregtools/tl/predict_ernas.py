@@ -216,7 +216,7 @@ def calibrate_ernas(
     if isinstance(mdata, ErnaSimulation):
         logits, label = _simulation_logits(mdata, network, computing, "both", None), mdata.labels
     else:
-        logits, label = _validation_logits(mdata, network, sample, coverage, genome, computing)
+        logits, label = validation_logits(mdata, network, sample, coverage, genome, computing)
     if len(label) < min_loci or len(np.unique(label)) < 2:
         raise ValueError(
             f"there are {len(label)} labelled loci to calibrate on, {int(label.sum())} of them positive; expected at "
@@ -294,7 +294,7 @@ def _simulation_logits(
     return np.concatenate(parts)
 
 
-def _validation_logits(
+def validation_logits(
     mdata: MuData,
     network: ERNAformer,
     sample: str | Iterable[str] | None,
