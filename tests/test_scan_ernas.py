@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import eregtools as er
+from command_line import run
 from eregtools.batches.encode import UNKNOWN
 from eregtools.coverage import Coverage, CoverageWriter
 from eregtools.io import bigwig
@@ -223,16 +225,12 @@ class TestResult:
         assert other.uns["eregtools"]["erna_scan"]["fingerprint"] == known["fingerprint"]
 
     def test_temperature_divides(self, world, model, scan, tmp_path):
-        import copy
-
         warm = copy.deepcopy(model)
         warm.provenance = {"calibration": {"temperature": 2.0}}
         other = scanned(world.coverage, world, warm, tmp_path / "s", sample="A", chromosomes="chr2")
         assert np.nanmax(np.abs(other.track("A", "chr2") * 2 - scan.track("A", "chr2"))) <= 4e-3
 
     def test_each_chromosome_by_the_model_that_never_saw_it(self, world, model, scan, tmp_path):
-        import copy
-
         second = randomised(copy.deepcopy(model), seed=9)
         for fold, (one, tested) in enumerate(((model, "chr1"), (second, "chr2")), start=1):
             one.provenance = {"fold": fold, "fold_scheme": "two", "test_chromosomes": [tested]}
@@ -401,3 +399,38 @@ class TestBigWig:
             with pytest.raises(ValueError, match=message):
                 write_bigwig(tmp_path / "a.bw", sizes, [track], step=32)
         assert not list(tmp_path.iterdir())
+
+
+class TestCommand:
+    def test_scan_and_call(self, world, model, tmp_path):
+        eager = copy.deepcopy(model)
+        with torch.no_grad():
+            eager.bin_head.bias += 1  # all that is read becomes a locus
+        eager.save(tmp_path / "model")
+        er.io.write(world.object(), tmp_path / "object.h5mu")
+        shared = ("--model", tmp_path / "model", "--genome", world.genome.path, "--device", "cpu", "--sample", "A")
+        only = ("--chromosome", "chr2", "--decoys", 50, "--alpha", 1, "--one-strand")
+        done = run(
+            *("scan", tmp_path / "object.h5mu", "--folder", tmp_path / "s", *shared, *only),
+            *("--bed", tmp_path / "loci.bed", "--out", tmp_path / "called.h5mu", "--json"),
+        )
+        assert done.code == 0, done.err
+        mdata = er.io.read(tmp_path / "called.h5mu")
+        assert done.json["loci"] == mdata["ernas"].n_vars > 0
+        assert done.json["samples"][0]["decoys"] <= 50
+        assert bigwig.chrom_sizes(done.json["bigwig"]["A"]) == {"chr2": SIZES["chr2"]}
+        assert er.io.read_bed(tmp_path / "loci.bed")["Name"].tolist() == list(mdata["ernas"].var_names)
+
+        tracks = ("scan", tmp_path / "object.h5mu", "--folder", tmp_path / "s", *shared, "--tracks-only")
+        assert "is not empty; pass --resume to go on with the scan" in run(*tracks, *only).refusal
+        again = run(*tracks, *only, "--resume", "--out", tmp_path / "again.h5mu")
+        assert again.code == 0, again.err
+        assert "ernas" not in er.io.read(tmp_path / "again.h5mu").mod
+
+    def test_bad_input(self, world, model, tmp_path):
+        model.save(tmp_path / "model")
+        er.io.write(world.object(), tmp_path / "object.h5mu")
+        command = ("scan", tmp_path / "object.h5mu", "--model", tmp_path / "model", "--folder", tmp_path / "s")
+        assert "chr7 is not in" in run(*command, "--genome", world.genome.path, "--chromosome", "chr7").refusal
+        assert "--fold x: expected auto" in run(*command, "--genome", world.genome.path, "--fold", "x").refusal
+        assert not (tmp_path / "s").exists()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from eregtools._logging import logger
-from eregtools.cli import build, demo, evaluate, export, fetch, predict, scan, train, validate
+from eregtools.cli import build, demo, evaluate, export, fetch, pairs, predict, report, scan, train, validate
 from eregtools.cli._report import sentence
 
 app = typer.Typer(
@@ -22,10 +22,12 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("build")(build.build)
+app.command("pairs")(pairs.pairs)
 app.add_typer(train.app, name="train")
 app.add_typer(predict.app, name="predict")
 app.command("scan")(scan.scan)
 app.add_typer(evaluate.app, name="evaluate")
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("validate")(validate.validate)
 app.command("fetch")(fetch.fetch)

@@ -153,6 +153,40 @@ def links(
     )
 
 
+@app.command()
+def interactions(
+    path: Object,
+    score: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Layer of links to judge; may be given several times. Default: all that the object has."),
+    ] = None,
+    ratio: Annotated[float, typer.Option(help="Negative pairs for each positive one, by weight.")] = 10,
+    sample: Sample = None,
+    out: Table = None,
+    bootstrap: Bootstrap = 1_000,
+    seed: Seed = None,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Judge scores of labelled pairs beside distance, lengths, promoters in between and a look-up."""
+    from eregtools import tl
+
+    _judge(
+        lambda mdata: tl.evaluate_interactions(
+            mdata,
+            score,
+            ratio=ratio,
+            sample=sample,
+            n_bootstrap=bootstrap,
+            rng=seed,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
 def _judge(judge: Callable[[MuData], pd.DataFrame], path: Path, out: Path | None, as_json: bool) -> None:
     """Judge what is in an object; the table is the result."""
     with reporting(as_json) as report:

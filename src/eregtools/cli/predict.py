@@ -174,6 +174,45 @@ def links(
 
 
 @app.command()
+def interactions(
+    path: Object,
+    model: Annotated[str, typer.Option(metavar="FOLDER", help="A model, or a folder of fold models.")],
+    out: Out = None,
+    labelled: Annotated[bool, typer.Option("--labelled", help="Predict labelled pairs only.")] = False,
+    fold: Fold = "auto",
+    shuffle: Shuffle = False,
+    sample: Samples = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    seed: Seed = None,
+    allow_cross_cell: CrossCell = False,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Predict whether the enhancer and the promoter of each link interact, from their sequences."""
+    from eregtools import tl
+
+    _predict(
+        lambda mdata: tl.predict_interactions(
+            mdata,
+            model,
+            pairs="labelled" if labelled else "links",
+            fold=_fold(fold),
+            shuffle=shuffle,
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            device=device,
+            rng=seed,
+            allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
 def perturb(
     path: Object,
     out: Out = None,

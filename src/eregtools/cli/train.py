@@ -178,6 +178,69 @@ def activity(
     _train(train, path, out, fold, as_json)
 
 
+@app.command()
+def interactions(
+    path: Object,
+    out: Folder,
+    fold: Folds = None,
+    regime: Annotated[
+        Literal["eregtools", "paper"], typer.Option(help="How it is trained: ours, or the paper's.")
+    ] = "eregtools",
+    alpha: Annotated[float, typer.Option(help="Weight of the main head's loss.")] = 0.6,
+    ratio: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Negative pairs for each positive one in validation."),
+    ] = 1,
+    copies: Annotated[int, typer.Option(help="How often each positive pair is trained on.")] = 10,
+    jitter: Annotated[int, typer.Option(help="Move windows at random by up to so many bp.")] = 100,
+    config: Architecture = None,
+    sample: Sample = None,
+    genome: GenomeName = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    device: Device = None,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    precision: Precision = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Train EPIPAM on labelled pairs: whether an enhancer and a promoter interact."""
+    from eregtools import tl
+
+    def train(mdata: MuData, number: int, folder: Path) -> Any:
+        return tl.train_interactions(
+            mdata,
+            fold=number,
+            regime=regime,
+            alpha=alpha,
+            ratio=ratio,
+            copies=copies,
+            jitter=jitter,
+            config=_architecture(config, "EPIPAMConfig"),
+            sample=sample,
+            genome=open_genome(mdata, genome),
+            max_epochs=epochs,
+            patience=patience,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            folder=folder,
+            resume=resume,
+            overwrite=overwrite,
+            rng=seed,
+        )
+
+    _train(train, path, out, fold, as_json)
+
+
 def _train(
     train: Callable[[MuData, int, Path], Any], path: Path, out: Path, folds: list[int] | None, as_json: bool
 ) -> None:

@@ -187,8 +187,9 @@ def simulate_erna(
     task
         ``"align"``: in positives the grammar of the sequence lies where divergent RNA begins; negatives are the same
         sequences and the same tracks, paired anew at least 150 bp apart, so that one modality alone tells nothing.
-        ``"align-long"``: the same with the grammar 320 bp (``distance``) to one side of the RNA. ``"confounders"``: negatives of
-        eight kinds (see Notes). ``"units"``: six single cases without chance in their RNA.
+        ``"align-long"``: the same with the grammar 320 bp (``distance``) to one side of the RNA.
+        ``"confounders"``: negatives of eight kinds (see Notes). ``"units"``: six single cases without chance in their
+        RNA.
     n
         Positives, and as many negatives; not used by ``"units"``.
     seed

@@ -295,7 +295,7 @@ def draw_enhancers(
 
 def draw_side_label(ax: Axes, text: str, view: View) -> None:
     """Name of a panel to its right, where its left carries the samples."""
-    place = {"transform": ax.transAxes, "rotation": 270, "ha": "left", "va": "center"}
+    place: dict[str, Any] = {"transform": ax.transAxes, "rotation": 270, "ha": "left", "va": "center"}
     ax.text(1 + 0.05 / view.width, 0.5, text, size=SMALL, **place)
 
 
