@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "small": {"task": "align", "n": 4_800, "max_epochs": 2, "learning_rate": 1e-3, "batch_size": 64},
     "align": {"task": "align", "n": 16_000, "max_epochs": 2, "learning_rate": 1e-3, "batch_size": 64},
     "align-long": {"task": "align-long", "n": 12_000, "max_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
-    "align-far": {"task": "align-long", "n": 8_000, "max_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
+    "align-far": {"task": "align-long", "n": 16_000, "max_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
     "confounders": {"task": "confounders", "n": 10_000, "max_epochs": 3, "learning_rate": 1e-3, "batch_size": 64},
 }
 REQUIRED = {"small": 0.90, "align": 0.985, "align-long": 0.97, "align-far": 0.97, "confounders": 0.95}

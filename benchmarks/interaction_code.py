@@ -22,13 +22,13 @@ import eregtools as er
 from benchmarks._timing import report, verdict
 from eregtools.models import EPIPAM, EPIPAMConfig
 
-CONFIG = er.datasets.InteractionConfig(n_chromosomes=8, pairs_per_chromosome=250, instances=3)
+CONFIG = er.datasets.InteractionConfig(n_chromosomes=8, pairs_per_chromosome=400, instances=3)
 WINDOW = 600
 ARCHITECTURE = EPIPAMConfig.preset(
     "1000x1000", enhancer_length=WINDOW, promoter_length=WINDOW, dropout=0.0, head_dropout=0.1
 )
 TEST = "chr8"
-COPIES, JITTER, EPOCHS = 2, 20, 12
+COPIES, JITTER, EPOCHS = 2, 20, 16
 REQUIRED = 0.9
 MOTIF = 10
 
