@@ -17,6 +17,7 @@ from eregtools.datasets._erna_bayes import log_odds_of_alignment
 from eregtools.io import bigwig
 from eregtools.models import ERNAformer, ERNAformerConfig
 from eregtools.models.locus_inference import LocusPredictor
+from eregtools.ranges import overlaps
 from eregtools.tl._decoys import Source, off_register_decoys, shifts, tried_windows
 from eregtools.tl._erna_fdr import decoy_q_values, estimated_pi0, validation_q_values, wilson_lower
 from eregtools.tl._erna_windows import locus_windows
@@ -517,3 +518,37 @@ class TestFiles:
                 er.io.write_ernas(mdata, tmp_path / name, **options)
         assert not list(tmp_path.iterdir())
         assert isinstance(scan, ErnaScan)
+
+
+@pytest.mark.slow
+def test_a_trained_network_finds_the_loci_of_a_simulated_genome(tmp_path):
+    """From files to calls: at a tenth of false loci asked for, hardly one is, and most of the true ones are there."""
+    config = er.datasets.ErnaGenomeConfig(n_chromosomes=1, libraries=["stranded"], negative=())
+    genome = er.datasets.simulate_erna_genome(tmp_path / "genome", config=config, seed=1)
+    paths = genome.paths
+    mdata = er.pp.assemble(genes=paths["genes"], enhancers=paths["open"], samples=["s1"], genome=paths["genome"])
+    er.pp.add_coverage(mdata, genome.tracks, folder=tmp_path / "coverage.zarr", read_length=75)
+    mask = er.pp.erna_mask(mdata, paths["genes"], blacklist=paths["blacklist"], genome=paths["genome"])
+    library = float(mdata.obs["library_size"].iloc[0])
+    simulation = er.datasets.simulate_erna("confounders", n=4_000, seed=2, library_size=library)
+    training = {"preset": "small", "max_epochs": 2, "learning_rate": 1e-3, "batch_size": 64, "device": "cpu"}
+    model = er.tl.train_ernas(simulation, **training)
+    er.tl.scan_ernas(mdata, model, folder=tmp_path / "scan", genome=paths["genome"], device="cpu")
+
+    loci = genome.loci
+    true = loci[loci["stratum"] == "positive"]
+    active = true[genome.active.loc[true.index].to_numpy()[:, 0]]
+    inside = overlaps(active.assign(Start=active["center"], End=active["center"] + 1), mask)
+    expected = active["center"].to_numpy()[~inside]
+    options = {"genome": paths["genome"], "device": "cpu", "copy": True}
+    every = er.tl.call_ernas(mdata, fdr=None, **options)["ernas"].var["center"].to_numpy()
+    called = er.tl.call_ernas(mdata, alpha=0.1, decoys=4_000, **options)["ernas"].var["center"].to_numpy()
+
+    def false(centers):
+        return (np.abs(centers[:, None] - true["center"].to_numpy()).min(axis=1) > 200).mean()
+
+    away = np.abs(expected[:, None] - called).min(axis=1)
+    assert false(every) > 0.1  # there is something to refuse
+    assert false(called) <= 0.1
+    assert (away <= 200).mean() >= 0.6
+    assert np.median(away[away <= 200]) <= 50

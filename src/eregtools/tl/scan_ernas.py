@@ -83,8 +83,8 @@ def scan_ernas(
     model
         As in :func:`predict_ernas`.
     folder
-        Where the scan goes: the tracks, a bigWig file of each biosample and the models, about 200 MB for each
-        biosample of a human genome.
+        Where the scan goes: the tracks, a bigWig file of each biosample and the models, up to 1 GB for each biosample
+        of a human genome.
     genome
         Genome, path or registered name; ``None``: the one named in the object.
     chromosomes
