@@ -10,7 +10,7 @@ import mudata
 import eregtools as er
 from benchmarks._timing import interleaved, report, verdict
 from benchmarks.predict import k562_object
-from eregtools.pp.links import _pairs_within
+from eregtools.ranges import pairs_within
 
 
 def run(repeats: int = 5) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def run(repeats: int = 5) -> dict[str, Any]:
         spent["update"] += time.process_time() - start
 
     def join() -> None:
-        _pairs_within(genes, enhancers, 100_000, 1_000, "neither")
+        pairs_within(genes, enhancers, 100_000, 1_000, "neither")
 
     def link() -> None:
         del mdata.mod["links"]

@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import eregtools as er
 from benchmarks._timing import interleaved, report, verdict
-from eregtools.batches.loci import BIN_SIZE, LocusBatch, running_mean
+from eregtools._bins import BIN_SIZE
+from eregtools.batches.loci import LocusBatch, running_mean
 from eregtools.coverage import Coverage, CoverageWriter
 from eregtools.models import ERNAformer, ERNAformerConfig
 from eregtools.models.chromosome_scan import Grid, StretchScanner

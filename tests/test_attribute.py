@@ -326,7 +326,7 @@ def test_bigwig_leaves_padding_out(world, mdata, epinformers, tmp_path):
     ("arguments", "error", "says"),
     [
         ({"modality": "links", "target": "activity"}, ValueError, "cannot be attributed to links; expected expression"),
-        ({"modality": "ernas"}, ValueError, "modality is 'ernas'; expected enhancers, genes, links"),
+        ({"modality": "loops"}, ValueError, "modality is 'loops'; expected enhancers, genes, links, ernas"),
         ({"method": "lime"}, ValueError, "method is 'lime'; expected deeplift, ig, ism, saliency"),
         ({"target": "expression"}, ValueError, "whose expression is attributed to the enhancers"),
         ({"gene": "ENSG00000000000"}, ValueError, "gene= goes with modality='enhancers', target='expression'"),

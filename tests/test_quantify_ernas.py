@@ -8,6 +8,8 @@ import pytest
 
 import eregtools as er
 from eregtools._schema import validate
+from eregtools.coverage import recorded_coverage
+from eregtools.io import bigwig
 from eregtools.tl.quantify import direction, spearman
 from erna_world import LOCUS_ARM, LOCUS_GAP, READ, SIZES, ErnaWorld, depth_of, make_erna_world, write_track
 
@@ -201,6 +203,33 @@ class TestScanpy:
         sc.tl.rank_genes_groups(ernas, "group", groups=["high"], reference="low", method="t-test")
         top = ernas.uns["rank_genes_groups"]["names"]["high"][: len(world.loci) - len(first)]
         assert all(name.startswith("eRNA:chr2") for name in top)
+
+
+class TestRealData:
+    def test_unstranded_brainspan(self, shared, world, tmp_path):
+        folder = shared / "data/rnaseq_brainspan_chr21"
+        tracks = {"A1C": folder / "A1C_HSB154.bw", "AMY": folder / "AMY_HSB97.bw"}
+        mdata = world.object(list(tracks))
+        mdata.uns["eregtools"]["chrom_sizes"] = pd.DataFrame({"length": [48_129_895]}, index=["chr21"])
+        er.pp.add_coverage(mdata, tracks, folder=tmp_path / "c.zarr", library_size=1e6)
+        starts = np.arange(15_000_000, 46_000_000, 500_000)
+        er.pp.candidate_ernas(
+            mdata, "bed", source=pd.DataFrame({"chrom": "chr21", "start": starts, "end": starts + 20_000})
+        )
+        er.tl.quantify_ernas(mdata, n_background=500)
+        ernas = mdata["ernas"]
+        for layer in ("plus", "minus", "directionality", "balance"):
+            assert np.isnan(ernas.layers[layer]).all()
+        assert np.isfinite(ernas.layers["rpm"]).all()
+        for row, (name, path) in enumerate(tracks.items()):
+            bases = [
+                np.nan_to_num(bigwig.values(path, "chr21", int(one.Start), int(one.End))).sum()
+                for one in ernas.var.itertuples()
+            ]
+            assert np.count_nonzero(bases) > 5
+            np.testing.assert_allclose(
+                ernas.layers["rpm"][row], np.array(bases) / recorded_coverage(mdata).read_length(name), rtol=1e-3
+            )
 
 
 class TestBadInput:

@@ -233,6 +233,11 @@ class Varm:
         return f"{attention}_relation{stage}"
 
     @staticmethod
+    def promoters_of(attributions: str) -> str:
+        """Attributions to the promoters of links, beside those to their enhancers."""
+        return f"{attributions}_promoter"
+
+    @staticmethod
     def hypothetical(attributions: str) -> str:
         """Attributions of each base at each position, beside those of the bases that are there."""
         return f"{attributions}_hypothetical"

@@ -18,7 +18,7 @@ from eregtools.models import EPInformerConfig, EPInformerSeqConfig, zoo
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from eregtools.models import EPInformer
+    from eregtools.models import EPInformer, EPInformerSeq
 
 _WEIGHTS = "EPInformer-PE-Activity/K562/CAGE"
 _FIGURE_FORMATS = ("png", "pdf")
@@ -93,7 +93,8 @@ def run_simulated(
     out = writable_folder(out)
     simulation = datasets.simulate(out / "files", seed=seed, config=config, overwrite=True)
     mdata = simulated_object(simulation)
-    models = {DEMO_FOLD: _trained(mdata, out / "model", seed, n_layers, max_epochs)}
+    _, model = trained_on_simulation(mdata, out / "model", seed=seed, n_layers=n_layers, max_epochs=max_epochs)
+    models = {DEMO_FOLD: model}
     featured = tl.train_expression(mdata, assay="RNA", fold=DEMO_FOLD, use_sequence=False, rng=seed)
     tl.baseline_expression(mdata, assay="RNA")
     tl.predict_expression(mdata, models, assay="RNA")
@@ -122,8 +123,10 @@ def run_simulated(
 _TOWER = (64, 32, 32, 32, 48)
 
 
-def _trained(mdata: MuData, folder: Path, seed: int, n_layers: int, max_epochs: int) -> EPInformer:
-    """Train a compact EPInformer whose tower begins as that of an enhancer predictor."""
+def trained_on_simulation(
+    mdata: MuData, folder: Path, *, seed: int, n_layers: int = 1, max_epochs: int = 24
+) -> tuple[EPInformerSeq, EPInformer]:
+    """Train a compact enhancer predictor, and a compact EPInformer whose tower begins as its own; into ``folder``."""
     encoder = tl.train_activity(
         mdata,
         fold=DEMO_FOLD,
@@ -133,7 +136,7 @@ def _trained(mdata: MuData, folder: Path, seed: int, n_layers: int, max_epochs: 
         patience=3,
         rng=seed,
     )
-    return tl.train_expression(
+    model = tl.train_expression(
         mdata,
         assay="RNA",
         fold=DEMO_FOLD,
@@ -147,6 +150,7 @@ def _trained(mdata: MuData, folder: Path, seed: int, n_layers: int, max_epochs: 
         overwrite=True,
         rng=seed,
     )
+    return encoder, model
 
 
 _EXPRESSION = {

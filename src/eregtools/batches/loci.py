@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from eregtools._bins import BIN_SIZE
 from eregtools.batches.encode import UNKNOWN
 from eregtools.batches.windows import fingerprint, reverse_complement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-BIN_SIZE: Final = 8
-"""Bases of a bin of coverage."""
 
 N_CHANNELS: Final = 5
 """Plus, minus, local contrast of plus, of minus, and whether strands are known."""

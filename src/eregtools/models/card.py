@@ -261,6 +261,8 @@ def _use(model: Model[Any], about: Mapping[str, Any]) -> str:
 
 def _limits(model: Model[Any], about: Mapping[str, Any]) -> str:
     lines = []
+    if about.get("simulated"):
+        lines.append("It was trained on simulated data alone: it shows the machinery, and says nothing of any genome.")
     if test := about.get("test_chromosomes"):
         valid = about.get("valid_chromosomes")
         chose = f"{_value(valid)} chose its epoch, and it was trained on" if valid else "It was trained on"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from eregtools.batches.loci import BIN_SIZE
+from eregtools._bins import BIN_SIZE
 from eregtools.models.device import full_precision
 from eregtools.models.ernaformer import TOKEN
 from eregtools.models.locus_inference import locus_tensors

@@ -112,7 +112,12 @@ class Tower(nn.Module):
         if symbols.device.type == "cpu":
             tables = self.tables() if tables is None else tables
             return tables.convolve_and_pool(symbols, stage.conv.bias, stage.pool.kernel_size)  # type: ignore
-        return functional.relu(stage.pool(stage.conv(self.vectors[symbols.long()].transpose(1, 2))))  # type: ignore
+        return self.first_of_vectors(self.vectors[symbols.long()].transpose(1, 2))
+
+    def first_of_vectors(self, vectors: Tensor) -> Tensor:
+        """First stage before its dropout, of the vectors of symbols ``(n, size, length)``."""
+        stage = self.stages[0]
+        return functional.relu(stage.pool(stage.conv(vectors)))  # type: ignore[operator]
 
 
 class Head(nn.Module):

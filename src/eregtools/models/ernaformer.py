@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from eregtools.batches.loci import BIN_SIZE, N_CHANNELS, Squash, contrast_bins
+from eregtools._bins import BIN_SIZE
+from eregtools.batches.loci import N_CHANNELS, Squash, contrast_bins
 from eregtools.models.base import Model
 from eregtools.models.layers import OneHot
 from eregtools.models.normalisation import BatchNorm
@@ -246,7 +247,19 @@ class ERNAformer(Model[ERNAformerConfig]):
                 f"signal has shape {tuple(signal.shape)}; expected {(n, N_CHANNELS, length // BIN_SIZE)} for codes of "
                 f"shape {(n, length)}"
             )
-        sequence = self.sequence_stem(self.one_hot(codes)).transpose(1, 2)
+        return self.stem_of_bases(self.one_hot(codes), signal, missing_sequence, missing_signal, depth)
+
+    def stem_of_bases(
+        self,
+        bases: Tensor,
+        signal: Tensor,
+        missing_sequence: Tensor | None = None,
+        missing_signal: Tensor | None = None,
+        depth: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens as :meth:`stem` makes them, of one-hot sequence ``(n, 4, length)``."""
+        length, halo = bases.shape[2], self.config.halo
+        sequence = self.sequence_stem(bases).transpose(1, 2)
         rna = self.signal_stem(signal).transpose(1, 2)
         inner = slice(halo // TOKEN, (length - halo) // TOKEN)
         sequence = _replaced(sequence[:, inner], missing_sequence, self.no_sequence)

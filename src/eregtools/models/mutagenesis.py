@@ -1,12 +1,13 @@
 """In-silico saturation mutagenesis: what a model predicts with each base at each position of a sequence.
 
-Only what a substitution changes is computed (:mod:`eregtools.models.substitutions`); the numbers are those of the
-plain network up to float rounding.
+Of EPInformer only what a substitution changes is computed (:mod:`eregtools.models.substitutions`); the numbers are
+those of the plain network up to float rounding. Of other networks each substitution is run by itself.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -41,6 +42,7 @@ _POSITIONS_PER_BASE = 40
 """Positions of a plain run that cost as much as the first layers of three substitutions without k-mer tables."""
 _BASES_PER_CHUNK = 8_192
 _AT_ONCE = 1024
+_SEQUENCES_AT_ONCE = 256
 
 
 def _as_convolution(linear: nn.Linear) -> nn.Conv1d:
@@ -120,6 +122,32 @@ def _by_base(
     out = np.repeat(unchanged, N_BASES * length).reshape(-1, N_BASES, length)
     out[what.row, what.base, what.position] = values
     return out
+
+
+def mutated_one_by_one(
+    codes: NDArray[np.uint8], predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Predict every single-base substitution of a sequence by running the whole network on it.
+
+    Parameters
+    ----------
+    codes
+        The sequence ``(length,)``.
+    predict
+        Gives the predictions ``(n,)`` of sequences ``(n, length)``.
+
+    Returns
+    -------
+    Prediction of the sequence ``(1,)``, and with each base at each position ``(1, 4, length)``.
+    """
+    what, unchanged = every_substitution(codes[None]), predict(codes[None])
+    values = np.empty(len(what.row), dtype=np.float32)
+    for begin in range(0, len(values), _SEQUENCES_AT_ONCE):
+        part = slice(begin, begin + _SEQUENCES_AT_ONCE)
+        changed = np.tile(codes, (len(what.row[part]), 1))
+        changed[np.arange(len(changed)), what.position[part]] = what.base[part]
+        values[part] = predict(changed)
+    return unchanged, _by_base(unchanged, what, values, len(codes))
 
 
 class SlotMutagenesis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ import pandas as pd
 import yaml
 
 from eregtools._download import OtherHashError, UnreachableError, download, local_path
+from eregtools._logging import logger
 from eregtools._settings import settings
 from eregtools.models.recipes import Target
 
@@ -118,7 +120,9 @@ def registry() -> tuple[Checkpoint, ...]:
 
 
 def list_models() -> pd.DataFrame:
-    """List the published models that :func:`load` knows by name.
+    """List the models that :func:`load` knows by name: published ones, and those that come with the package.
+
+    Those that come with it end in ``-simulated``: they were trained on simulated data alone, to try things on.
 
     Returns
     -------
@@ -132,7 +136,19 @@ def list_models() -> pd.DataFrame:
     'EPInformer-PE-Activity/K562/CAGE/fold1'
     """
     columns = ["name", "family", "biosample", "assay", "fold", "file", "sha256", "source", "licence"]
-    return pd.DataFrame([{column: getattr(c, column) for column in columns} for c in registry()])
+    rows = [{column: getattr(c, column) for column in columns} for c in registry()]
+    for name, folder in packaged().items():
+        about = json.loads((folder / "config.json").read_text())
+        known = {key: about["provenance"].get(key) for key in ("biosample", "assay", "sha256")}
+        known |= {"file": f"{name}/model.safetensors", "source": "eregtools", "licence": "BSD-3-Clause"}
+        rows.append({"name": name, "family": about["model"], **known})
+    return pd.DataFrame(rows, columns=columns).astype({"fold": "Int64"})
+
+
+def packaged() -> dict[str, Path]:
+    """Folders of the models that come with eregtools, by name; all were trained on simulated data alone."""
+    weights = Path(str(resources.files("eregtools.models").joinpath("weights")))
+    return {config.parent.name: config.parent for config in sorted(weights.glob("*/config.json"))}
 
 
 def find(name: str) -> tuple[Checkpoint, ...]:
@@ -147,8 +163,9 @@ def load(name: str | Path) -> EPInformer | EPInformerSeq | EPIPAM | ERNAformer:
     ----------
     name
         A folder written by ``model.save`` or a published ``.pt`` file; else the name of a published model (see
-        :func:`list_models`); else a repository of the Hugging Face Hub that holds what ``model.save`` wrote:
-        ``owner/name``, ``owner/name@revision``, or with a folder in it ``owner/name/fold3``.
+        :func:`list_models`) or of one that comes with the package, such as ``"EPInformer-small-simulated"``; else a
+        repository of the Hugging Face Hub that holds what ``model.save`` wrote: ``owner/name``,
+        ``owner/name@revision``, or with a folder in it ``owner/name/fold3``.
 
     Returns
     -------
@@ -204,6 +221,9 @@ def locate(name: str | Path) -> Path | tuple[Checkpoint, ...]:
         return path
     if isinstance(name, str) and (found := find(name)):
         return found
+    if isinstance(name, str) and (folder := packaged().get(name)) is not None:
+        logger.warning("%s was trained on simulated data alone: it shows the machinery, not biology", name)
+        return folder
     if path.suffix in {".pt", ".pth", ".ckpt"}:
         raise FileNotFoundError(f"no checkpoint at {path}, and it is no published model's name")
     families = {c.family for c in registry()}
@@ -214,8 +234,8 @@ def locate(name: str | Path) -> Path | tuple[Checkpoint, ...]:
             return hub.fetch(address)
     sets = sorted({c.set_name for c in registry()})
     raise KeyError(
-        f"no model {str(name)!r}: neither a path that exists, nor one of {', '.join(sets)} + /fold…, nor the name of a "
-        "Hugging Face repository (owner/name)"
+        f"no model {str(name)!r}: neither a path that exists, nor one of {', '.join(sets)} + /fold…, nor one of "
+        f"{', '.join(packaged())}, nor the name of a Hugging Face repository (owner/name)"
     )
 
 

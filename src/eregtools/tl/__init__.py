@@ -18,7 +18,6 @@ from eregtools.tl.evaluate_eqtl import evaluate_eqtl
 from eregtools.tl.evaluate_ernas import evaluate_ernas
 from eregtools.tl.evaluate_interactions import evaluate_interactions
 from eregtools.tl.evaluate_links import evaluate_links
-from eregtools.tl.expression import predict_expression
 from eregtools.tl.interactions import predict_interactions, scan_interactions
 from eregtools.tl.leakage import leakage
 from eregtools.tl.links import attention, attention_abc, link_scores
@@ -27,6 +26,7 @@ from eregtools.tl.motifs import motifs
 from eregtools.tl.perturb import perturb
 from eregtools.tl.position_attention import position_attention
 from eregtools.tl.predict_ernas import calibrate_ernas, predict_ernas
+from eregtools.tl.predict_expression import predict_expression
 from eregtools.tl.quantify import quantify_ernas
 from eregtools.tl.scan_ernas import scan_ernas
 from eregtools.tl.train import train_activity, train_expression

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eregtools._bins import BIN_SIZE
 from eregtools._keys import Modality, Var
 from eregtools._schema import require_modality, validate
-from eregtools.batches.loci import BIN_SIZE, LocusWindows, running_mean
+from eregtools.batches.loci import LocusWindows, running_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,13 +22,16 @@ from eregtools.tl.expression import encode_slots, epinformer_jobs, reads_sequenc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import pandas as pd
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from eregtools.coverage import Coverage
     from eregtools.genome import Genome
     from eregtools.models.attribution import Explanation
+    from eregtools.tl._models import ModelSet
     from eregtools.tl.expression import Encoded, Jobs, RunSettings
 
 _ACTIVITY_FAMILY = "EPInformer-seq"
@@ -64,8 +67,8 @@ class Explained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ActivityModel:
-    """The model of activity that serves some rows."""
+class Serving:
+    """The model that serves some rows."""
 
     rows: NDArray[np.int64]
     network: Any
@@ -82,8 +85,8 @@ def activity_models(
     biosample: str,
     what: str,
     recipe: str,
-) -> list[ActivityModel]:
-    """Load the models of activity, each with the rows of ``chromosomes`` that it serves; some may have none."""
+) -> list[Serving]:
+    """Load the models of activity, each with the rows of ``chromosomes`` that it serves."""
     from eregtools.models.epinformer import EPInformerSeq
 
     models = model_set(
@@ -95,11 +98,25 @@ def activity_models(
         expected=EPInformerSeq,
         allow_cross_cell=settings.allow_cross_cell,
     )
+    return serving_models(mdata, models, chromosomes, settings, sample=sample, what=what, recipe=recipe)
+
+
+def serving_models(
+    mdata: MuData,
+    models: ModelSet,
+    chromosomes: pd.Series,
+    settings: RunSettings,
+    *,
+    sample: str,
+    what: str,
+    recipe: str,
+) -> list[Serving]:
+    """Load models, each with the rows of ``chromosomes`` that it serves; those without rows are left out."""
     chosen, leaky = assign_folds(
         mdata, models, chromosomes, settings.fold, allow_leakage=settings.allow_leakage, what=what
     )
     return [
-        ActivityModel(
+        Serving(
             np.flatnonzero(chosen == number), source.load(), result_row(sample, number, source, models, recipe, leaky)
         )
         for number, source in models.sources.items()
@@ -121,16 +138,41 @@ class Request:
     how: Method
     window: str
     gene: str | None
+    coverage: Coverage | str | Path | None = None
+
+
+class Window(NamedTuple):
+    """Windows of all elements of a modality, one each."""
+
+    width: int
+    starts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Work:
-    """Attributions that are computed as they are asked for, and where their windows lie."""
+    """Attributions that are computed as they are asked for, and where their windows lie.
 
-    width: int
-    starts: NDArray[np.int64]
+    Attributes
+    ----------
+    window
+        Windows whose bases are attributed.
+    promoter
+        Windows of promoters that are attributed together with them; their positions follow.
+    provenance
+        What made them.
+    explained
+        The attributions.
+    """
+
+    window: Window
     provenance: list[dict[str, Any]]
     explained: Iterator[Explained]
+    promoter: Window | None = None
+
+    @property
+    def width(self) -> int:
+        """Positions of an element that are attributed."""
+        return self.window.width + (self.promoter.width if self.promoter is not None else 0)
 
 
 def of_activity(request: Request) -> Work:
@@ -146,7 +188,7 @@ def of_activity(request: Request) -> Work:
         what=request.modality,
         recipe=f"log2(0.1 + activity), {request.window}",
     )
-    width = _one_width({one.network.config.window for one in serving})
+    width = one_width({one.network.config.window for one in serving})
     if request.modality == Modality.genes:
         centres = table[Var.tss].to_numpy(dtype=np.int64)
     else:
@@ -158,12 +200,10 @@ def of_activity(request: Request) -> Work:
             for one in serving:
                 yield from _explain_activity(replace(one, rows=rows[one.rows]), request, starts, bar)
 
-    return Work(width, starts, [one.provenance for one in serving], explained())
+    return Work(Window(width, starts), [one.provenance for one in serving], explained())
 
 
-def _explain_activity(
-    serving: ActivityModel, request: Request, starts: NDArray[np.int64], bar: Any
-) -> Iterator[Explained]:
+def _explain_activity(serving: Serving, request: Request, starts: NDArray[np.int64], bar: Any) -> Iterator[Explained]:
     from eregtools.models.attribution import ActivityView, Explanation, explain
     from eregtools.models.device import pick_device
     from eregtools.models.mutagenesis import ActivityMutagenesis, importance
@@ -205,9 +245,9 @@ def of_expression(request: Request) -> Work:
         )
     require_sequence(jobs, "there is nothing to attribute to bases")
     group = [job for _, group in jobs.values() for job in group]
-    width = _one_width({job.window for job in group})
+    width = one_width({job.window for job in group})
     starts = _slot_starts(request.mdata, request.modality, width)
-    return Work(width, starts, [job.provenance for job in group], _explain_expression(request, jobs, sought))
+    return Work(Window(width, starts), [job.provenance for job in group], _explain_expression(request, jobs, sought))
 
 
 @dataclass(frozen=True)
@@ -263,7 +303,8 @@ def require_sequence(jobs: Jobs, so: str) -> None:
             raise ValueError(f"{source.provenance.get('name', 'the model')} reads no sequence, so {so}")
 
 
-def _one_width(widths: set[int]) -> int:
+def one_width(widths: set[int]) -> int:
+    """Width of the windows that all models read."""
     if len(widths) != 1:
         raise ValueError(
             f"the fold models read windows of {listed(sorted(widths))} bp; attributions of one key have one width"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _CACHED_BYTES: Final = 256e6
 """Memory that the first maps of the windows at hand may take, about."""
 
-_MODALITY: Final[Mapping[Side, str]] = {"enhancer": Modality.enhancers, "promoter": Modality.genes}
+MODALITY_OF: Final[Mapping[Side, str]] = {"enhancer": Modality.enhancers, "promoter": Modality.genes}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class PairRun:
 
 
 @dataclass(frozen=True)
-class _Job:
+class PairJob:
+    """Pairs of one biosample that one model predicts, and what is recorded of it."""
+
     sample: str
     rows: NDArray[np.int64]
     fold: int
@@ -103,7 +105,7 @@ def run_epipam(
     prepare
         Gets the configuration of each model before anything is computed.
     """
-    jobs = _jobs(mdata, model, pairs, wanted, settings)
+    jobs = pair_jobs(mdata, model, pairs, wanted, settings)
     for source, _ in jobs:
         network: Any = source.load()
         if prepare is not None:
@@ -122,9 +124,9 @@ def run_epipam(
                 yield PairRun(job.sample, job.rows, logit[job.rows], job.fold, job.provenance)
 
 
-def _jobs(
+def pair_jobs(
     mdata: MuData, model: Any, pairs: Pairs, wanted: Mapping[str, NDArray[np.int64]], settings: RunSettings
-) -> list[tuple[Source, list[_Job]]]:
+) -> list[tuple[Source, list[PairJob]]]:
     """Pairs by the model that predicts them; all arguments are checked before anything is computed."""
     from eregtools.models.epipam import EPIPAM
 
@@ -134,7 +136,7 @@ def _jobs(
             "(er.tl.train_interactions)"
         )
     chromosome = mdata[Modality.genes].var[Var.chromosome].astype(object)
-    jobs: dict[Any, tuple[Source, list[_Job]]] = {}
+    jobs: dict[Any, tuple[Source, list[PairJob]]] = {}
     for sample, rows in wanted.items():
         models = model_set(
             model,
@@ -159,7 +161,7 @@ def _jobs(
             network: Any = source.load()
             recipe = marked_recipe(network.recipe.name, settings.shuffled)
             row = result_row(sample, fold, source, models, recipe, leaky)
-            jobs.setdefault(source.key, (source, []))[1].append(_Job(sample, rows[chosen == fold], fold, row))
+            jobs.setdefault(source.key, (source, []))[1].append(PairJob(sample, rows[chosen == fold], fold, row))
     return list(jobs.values())
 
 
@@ -181,7 +183,7 @@ class _WindowPairs:
         windows: dict[Side, Windows] = {}
         number: dict[Side, NDArray[np.int64]] = {}
         element: dict[Side, NDArray[np.int64]] = {}
-        for side, modality in _MODALITY.items():
+        for side, modality in MODALITY_OF.items():
             windows[side] = pair_windows(mdata, modality, network.config.length(side), genome)
             names[side] = mdata[modality].var_names.to_numpy(dtype=object)
             of_element = windows[side].distinct()
@@ -230,8 +232,8 @@ def _predict(
     network: Any = source.load()
     predictor = PairPredictor(network, pick_device(settings.device))
     config = network.config
-    caches = {side: MapCache(windows.encoder(predictor, side, settings.shuffled)) for side in _MODALITY}
-    size = {side: 4 * config.channels * config.bins(side)[0] for side in _MODALITY}
+    caches = {side: MapCache(windows.encoder(predictor, side, settings.shuffled)) for side in MODALITY_OF}
+    size = {side: 4 * config.channels * config.bins(side)[0] for side in MODALITY_OF}
     chromosome = windows.chromosome(rows)
     for name in dict.fromkeys(chromosome):
         for part in _blocks(windows.in_order(rows[chromosome == name]), windows.number, size):

@@ -2,51 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from eregtools._keys import Layer, Modality, Var, Varm
-from eregtools._logging import logger
+from eregtools._keys import Layer, Modality, Varm
 from eregtools._memory import require_memory
 from eregtools._schema import check_layer_name, link_positions, listed, require_modality, validate
 from eregtools._settings import settings as session
 from eregtools.get._select import find_gene
-from eregtools.tl._explaining import Explained, Method, Request, of_activity, of_expression
-from eregtools.tl._models import record_result
+from eregtools.models import zoo
+from eregtools.tl._attribution_store import Attributions, store
+from eregtools.tl._erna_windows import require_ernas
+from eregtools.tl._explaining import Method, Request, Work, of_activity, of_expression
+from eregtools.tl._explaining_loci import of_transcription
+from eregtools.tl._explaining_pairs import of_interaction
+from eregtools.tl._pair_runs import require_pairs
 from eregtools.tl.expression import RunSettings, object_genome, pick_samples, require_genes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
-    from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
+    from eregtools.coverage import Coverage
     from eregtools.genome import Genome
 
 _METHODS = ("deeplift", "ig", "ism", "saliency")
 _TARGETS = {
     Modality.enhancers: ("activity", "expression"),
     Modality.genes: ("expression", "activity"),
-    Modality.links: ("expression",),
+    Modality.links: ("expression", "interaction"),
+    Modality.ernas: ("transcription",),
 }
 """What can be attributed to the bases of a modality's elements, the default first."""
-_TOLERANCE = 0.01
-"""Residual from which attributions are warned of."""
+_ATTRIBUTES: dict[str, Callable[[Request], Work]] = {
+    "activity": of_activity,
+    "expression": of_expression,
+    "interaction": of_interaction,
+    "transcription": of_transcription,
+}
+_REQUIRES: dict[str, Callable[[MuData], Any]] = {
+    "activity": lambda mdata: validate(mdata, full=False),
+    "expression": require_genes,
+    "interaction": require_pairs,
+    "transcription": require_ernas,
+}
+"""What each target needs of an object."""
+_WITHOUT_DEEPLIFT = {"interaction": "position attention of EPIPAM", "transcription": "rotary attention of ERNAformer"}
+"""Layers that DeepLIFT has no exact rule for, by target."""
 
 
 def attribute(
     mdata: MuData,
     model: Any = None,
     *,
-    modality: Literal["enhancers", "genes", "links"] = "enhancers",
+    modality: Literal["enhancers", "genes", "links", "ernas"] = "enhancers",
     names: str | Iterable[str] | None = None,
     method: Literal["deeplift", "ig", "ism", "saliency"] = "deeplift",
-    target: Literal["activity", "expression"] | None = None,
+    target: Literal["activity", "expression", "interaction", "transcription"] | None = None,
     gene: str | None = None,
     assay: str = "RNA",
     window: Literal["center", "summit"] = "center",
@@ -54,6 +70,7 @@ def attribute(
     hypothetical: bool = False,
     fold: int | str = "auto",
     genome: Genome | str | Path | None = None,
+    coverage: Coverage | str | Path | None = None,
     sample: str | None = None,
     device: str | torch.device | None = None,
     rng: int | None = None,
@@ -62,30 +79,33 @@ def attribute(
     allow_leakage: bool = False,
     copy: bool = False,
 ) -> MuData | None:
-    """Attribute predicted activity or expression to single bases.
+    """Attribute predicted activity, expression, interaction or transcription to single bases.
 
     Parameters
     ----------
     mdata, genome, device, allow_cross_cell, allow_leakage, copy
         As in :func:`eregtools.tl.predict_expression`.
     model
-        Models of the target: ``None`` for published ones, else as in :func:`eregtools.tl.predict_activity` or
-        :func:`eregtools.tl.predict_expression`.
+        Models of the target: as in :func:`eregtools.tl.predict_activity`, :func:`eregtools.tl.predict_expression` (both
+        ``None`` for published ones), :func:`eregtools.tl.predict_interactions` or :func:`eregtools.tl.predict_ernas`.
     modality
-        Whose bases: of ``"enhancers"``, of the promoters of ``"genes"``, or of the enhancers of ``"links"``, each
-        with respect to the link's gene.
+        Whose bases: of ``"enhancers"``, of the promoters of ``"genes"``, of the enhancers of ``"links"``, each with
+        respect to the link's gene (and of their promoters, for interaction), or of the loci of ``"ernas"``.
     names
-        Elements to attribute; genes by id or name. ``None``: all that belong to the biosample.
+        Elements to attribute; genes by id or name. ``None``: all that belong to the biosample; all genes and loci.
     method
         ``"deeplift"``: DeepLIFT (rescale rule) against dinucleotide shuffles of the sequence, mean over these.
         ``"ig"``: integrated gradients from a sequence in which every base is equally likely; 200 steps, more where
         they do not add up. ``"ism"``: in-silico saturation mutagenesis; the prediction minus its mean over the four
         bases at the position. ``"saliency"``: gradient at the base minus its mean over the four bases, which is the
-        linear approximation of ``"ism"``.
+        linear approximation of ``"ism"``. ``"deeplift"`` does not go with interaction and transcription, and of models
+        that read words of bases there is ``"ism"`` alone.
     target
         ``"activity"``: of the 256 bp around the centre (or TSS), by EPInformer-seq. ``"expression"``: of the gene, by
-        EPInformer; the sequence of one slot is attributed, all others and every feature are fixed. ``None``: activity
-        for enhancers, else expression.
+        EPInformer; the sequence of one slot is attributed, all others and every feature are fixed. ``"interaction"``:
+        log odds that enhancer and promoter interact, by EPIPAM. ``"transcription"``: log odds that a locus is
+        transcribed, by ERNAformer, mean over both strands; coverage is fixed. ``None``: activity for enhancers,
+        transcription for loci, interaction for links where the model is an EPIPAM, else expression.
     gene
         For ``modality="enhancers", target="expression"``: the gene, by id or name.
     assay
@@ -98,12 +118,14 @@ def attribute(
         Store, too, what each of the four bases would add at each position.
     fold
         As in :func:`eregtools.tl.predict_expression`, for the chromosomes of the elements or genes attributed.
+    coverage
+        For ``modality="ernas"``: as in :func:`eregtools.tl.predict_ernas`.
     sample
         The biosample; needed where there are several.
     rng
         Seed of the shuffles; ``None``: ``settings.seed``. A shuffle depends on it and on the element's name alone.
     key_added
-        Where to store; ``None``: the target's assay and the method, as in ``"activity_deeplift"``.
+        Where to store; ``None``: the target (of expression the assay) and the method, as in ``"activity_deeplift"``.
 
     Returns
     -------
@@ -119,14 +141,19 @@ def attribute(
     ``mdata[modality].var["activity_deeplift_residual"]``
         For ``"deeplift"`` and ``"ig"``: distance between the sum of the attributions and the difference between the
         predictions of sequence and reference, relative to the difference, or to 0.01 where that is larger (means over
-        references).
+        references). Of interaction the sum is over both windows.
+    ``mdata["links"].varm["interaction_ig_promoter"]``
+        For interaction: the same of the promoters, ``(n_links, promoter window)``, with
+        ``varm["interaction_ig_promoter_hypothetical"]`` and ``var["interaction_ig_promoter_start"]``. What reads
+        attributions (:func:`eregtools.pl.logo`, :func:`eregtools.tl.motifs`) takes either key.
     ``mdata.uns["eregtools"]["results"]``
         Which weights made it, and how.
 
     Raises
     ------
     KeyError, ValueError, FileNotFoundError
-        As :func:`eregtools.tl.predict_expression`; arguments that do not go together; unknown names.
+        As :func:`eregtools.tl.predict_expression`, or what else predicts the target; arguments that do not go together;
+        a method that the model cannot support; unknown names.
     MemoryError
         The result would take more than ``settings.largest_result``, or than there is memory.
     ImportError
@@ -135,8 +162,9 @@ def attribute(
     Notes
     -----
     DeepLIFT: Shrikumar, Greenside and Kundaje 2017, by tangermeme. Integrated gradients: Sundararajan, Taly and Yan
-    2017, by captum. The mean over bases is taken off gradients after Majdandzic et al. 2023. Mutagenesis is exact but
-    computes only the 53 bp that a substitution reaches.
+    2017, by captum. The mean over bases is taken off gradients after Majdandzic et al. 2023. Mutagenesis is exact. Of
+    EPInformer it computes only the 53 bp that a substitution reaches; of EPIPAM and ERNAformer it runs the network
+    anew for each of the three substitutions of a base, so that few elements, or a GPU, are in place.
 
     Examples
     --------
@@ -146,62 +174,90 @@ def attribute(
     >>> er.tl.attribute(mdata, modality="genes", names="MYC", assay="CAGE", genome="hg38.fa")  # doctest: +SKIP
     >>> mdata["genes"].varm["CAGE_deeplift"].shape  # doctest: +SKIP
     (18377, 2000)
+    >>> er.tl.attribute(mdata, "my_epipam", modality="links", method="ig", genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata["links"].varm["interaction_ig_promoter"].shape  # doctest: +SKIP
+    (44313, 2000)
     """
     mdata = mdata.copy() if copy else mdata
-    what = _checked_target(modality, target, method, gene, n_references)
-    if what == "expression" and window != "center":
-        raise ValueError(
-            f"window={window!r} goes with target='activity'; EPInformer reads an element around its centre"
-        )
-    if what == "expression":
-        require_genes(mdata)
-    else:
-        validate(mdata, full=False)
+    what = _checked_target(model, modality, target, method)
+    _check_options(what, modality, gene, n_references, window, coverage)
+    _REQUIRES[what](mdata)
     elements = require_modality(mdata, modality)
-    key = key_added or Varm.attributions(assay if what == "expression" else Layer.activity, method)
+    key = key_added or Varm.attributions(assay if what == "expression" else what, method)
     check_layer_name(key, "key_added")
     biosample = _one_sample(mdata, sample)
     rows = _rows(mdata, modality, names, gene, biosample)
     how = Method(method, n_references, session.seed if rng is None else rng)
     settings = RunSettings(assay, fold, genome, device, None, allow_cross_cell, allow_leakage)
     request = Request(
-        mdata, model, modality, rows, biosample, object_genome(mdata, genome), settings, how, window, gene
+        mdata, model, modality, rows, biosample, object_genome(mdata, genome), settings, how, window, gene, coverage
     )
-    work = of_activity(request) if what == "activity" else of_expression(request)
+    work = _ATTRIBUTES[what](request)
     size = elements.n_vars * work.width * np.dtype(np.float16).itemsize
     require_memory(
         size * (5 if hypothetical else 1),
         f"attributions of {elements.n_vars:,} {modality} in windows of {work.width:,} bp",
         "attribute a part of the object (er.pp.subset)",
     )
-    store = _Store.empty(elements.n_vars, work.width, hypothetical)
+    found = Attributions.empty(elements.n_vars, work.width, hypothetical)
     for explained in work.explained:
-        store.put(explained)
-    _report(store, rows, how, modality)
+        found.put(explained)
+    found.report(rows, modality)
     about = {"method": method, "target": what, "n_references": n_references, "seed": how.seed, "gene": gene or ""}
-    _keep(elements, key, store, work.starts, how)
-    record_result(mdata, f"{modality}:{key}", [{**row, **about} for row in work.provenance], mdata.obs_names)
+    store(mdata, modality, key, found, work, about)
     return mdata if copy else None
 
 
-def _checked_target(modality: str, target: str | None, method: str, gene: str | None, n_references: int) -> str:
+def _checked_target(model: Any, modality: str, target: str | None, method: str) -> str:
+    """Find what is attributed, and check that the network supports the method."""
     if modality not in _TARGETS:
         raise ValueError(f"modality is {modality!r}; expected {', '.join(_TARGETS)}")
     if method not in _METHODS:
         raise ValueError(f"method is {method!r}; expected {', '.join(_METHODS)}")
-    target = target or _TARGETS[modality][0]
+    if target is None:
+        pairs = modality == Modality.links and _is_epipam(model)
+        target = "interaction" if pairs else _TARGETS[modality][0]
     if target not in _TARGETS[modality]:
         raise ValueError(
             f"target {target!r} cannot be attributed to {modality}; expected {' or '.join(_TARGETS[modality])}"
         )
-    of_gene = modality == Modality.enhancers and target == "expression"
+    if method == "deeplift" and target in _WITHOUT_DEEPLIFT:
+        raise ValueError(
+            f"method='deeplift' is not supported through the {_WITHOUT_DEEPLIFT[target]}; choose method='ig', 'ism' or "
+            "'saliency'"
+        )
+    return target
+
+
+def _is_epipam(model: Any) -> bool:
+    """Whether a ``model`` argument stands for EPIPAM; all that it holds are of one class."""
+    from eregtools.models.epipam import EPIPAM
+
+    while isinstance(model, Mapping | list | tuple) and len(model):
+        model = next(iter(model.values() if isinstance(model, Mapping) else model))
+    if isinstance(model, str | Path):
+        found = zoo.locate(model)
+        if isinstance(found, tuple):
+            return False  # of EPIPAM none are published
+        model = zoo.load(next(iter(zoo.fold_folders(found).values()), found))
+    return isinstance(model, EPIPAM)
+
+
+def _check_options(what: str, modality: str, gene: str | None, n_references: int, window: str, coverage: Any) -> None:
+    """Refuse arguments that go with another target."""
+    of_gene = modality == Modality.enhancers and what == "expression"
     if of_gene and gene is None:
         raise ValueError("whose expression is attributed to the enhancers? pass gene=, or modality='links' for all")
     if gene is not None and not of_gene:
         raise ValueError("gene= goes with modality='enhancers', target='expression'; else choose genes with names=")
     if n_references < 1:
         raise ValueError(f"n_references is {n_references}; expected at least 1")
-    return target
+    if what != "activity" and window != "center":
+        raise ValueError(
+            f"window={window!r} goes with target='activity'; other models read an element around its centre"
+        )
+    if what != "transcription" and coverage is not None:
+        raise ValueError("coverage= goes with modality='ernas', the models of which read it")
 
 
 def _one_sample(mdata: MuData, sample: str | None) -> str:
@@ -217,7 +273,7 @@ def _rows(
     """Rows to attribute: those named, else those of the biosample (that are linked to the gene)."""
     elements = mdata[modality]
     if names is None:
-        if modality == Modality.genes:
+        if modality in (Modality.genes, Modality.ernas):
             return np.arange(elements.n_vars)
         row = mdata.obs_names.get_loc(sample)
         if gene is not None:
@@ -240,63 +296,3 @@ def _rows(
             f"{elements.n_vars:,} {modality} of the object; names look like {elements.var_names[0]!r}"
         )
     return np.asarray(rows, dtype=np.int64)
-
-
-@dataclass
-class _Store:
-    """Attributions of all elements of a modality, NaN where there are none."""
-
-    values: NDArray[np.float16]
-    hypothetical: NDArray[np.float16] | None
-    residual: NDArray[np.float32]
-
-    @classmethod
-    def empty(cls, n: int, width: int, hypothetical: bool) -> _Store:
-        """NaN for all."""
-        return cls(
-            np.full((n, width), np.nan, dtype=np.float16),
-            np.full((n, 4, width), np.nan, dtype=np.float16) if hypothetical else None,
-            np.full(n, np.nan, dtype=np.float32),
-        )
-
-    def put(self, explained: Explained) -> None:
-        """Fill in some rows; zero beyond the part of the window that was explained."""
-        rows, part, explanation = explained
-        self.values[rows] = 0
-        self.values[rows, part] = explanation.observed
-        if self.hypothetical is not None:
-            self.hypothetical[rows] = 0
-            self.hypothetical[rows, :, part] = explanation.hypothetical
-        self.residual[rows] = explanation.residual
-
-
-def _report(store: _Store, rows: NDArray[np.int64], how: Method, modality: str) -> None:
-    made = np.isfinite(store.values[rows, 0])
-    if lost := int((~made).sum()):
-        logger.warning(
-            "%d of %d %s are not attributed: no known base, no fold model, or no part in what is predicted",
-            lost,
-            len(rows),
-            modality,
-        )
-    residual = store.residual[np.isfinite(store.residual)]
-    if over := int((residual > _TOLERANCE).sum()):
-        logger.warning(
-            "%d of %d attributions do not add up to the difference of the predictions within 1 %% (largest residual "
-            "%.2g); see var[…_residual]",
-            over,
-            len(residual),
-            residual.max(),
-        )
-
-
-def _keep(elements: AnnData, key: str, store: _Store, starts: NDArray[np.int64], how: Method) -> None:
-    elements.varm[key] = store.values
-    elements.varm.pop(Varm.hypothetical(key), None)
-    if store.hypothetical is not None:
-        elements.varm[Varm.hypothetical(key)] = store.hypothetical
-    elements.var[Var.window_start(key)] = starts
-    if how.name in ("deeplift", "ig"):
-        elements.var[Var.residual(key)] = store.residual
-    elif Var.residual(key) in elements.var:
-        del elements.var[Var.residual(key)]

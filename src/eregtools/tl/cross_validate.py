@@ -14,7 +14,8 @@ from eregtools._schema import check_layer_name, require_layer, require_modality,
 from eregtools.tl._models import biosample_of, biosamples_of
 from eregtools.tl._training import REQUEST_FILE, fold_sets
 from eregtools.tl.activity import predict_activity
-from eregtools.tl.expression import pick_samples, predict_expression
+from eregtools.tl.expression import pick_samples
+from eregtools.tl.predict_expression import predict_expression
 from eregtools.tl.train import train_activity, train_expression
 
 if TYPE_CHECKING:

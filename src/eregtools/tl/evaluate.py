@@ -20,7 +20,8 @@ from eregtools.tl._scores import Bootstrap, Compared, score_table
 from eregtools.tl._training import fold_sets
 from eregtools.tl.activity import PSEUDOCOUNT, ActivitySettings, predicted_activity, require_elements, window_width
 from eregtools.tl.baseline import METHODS, lacking, method_features, out_of_fold, regressor
-from eregtools.tl.expression import RunSettings, object_genome, pick_samples, predicted_expression, require_genes
+from eregtools.tl.expression import RunSettings, object_genome, pick_samples, require_genes
+from eregtools.tl.predict_expression import predicted_expression
 
 if TYPE_CHECKING:
     from pathlib import Path
