@@ -17,7 +17,7 @@ PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(PY) -m pip install --quie
 PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-k562 test test-slow lint types ci clean
+.PHONY: help setup demo demo-k562 test test-slow lint types docs tutorials tutorials-update ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ $(VENV)/.test-ready: pyproject.toml constraints.txt | $(VENV)/.made
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.test-ready
-	@echo "Installing the linter and the type checker"
+	@echo "Installing the linter, the type checker and what documentation needs"
 	@$(PIP) -e ".[dev]"
 	@touch $@
 
@@ -74,10 +74,26 @@ types: $(VENV)/.dev-ready ## mypy
 	@echo "Checking the types with mypy"
 	@$(PY) -m mypy
 
+docs: $(VENV)/.dev-ready ## the documentation, with warnings as errors; into docs/_build/html
+	@echo "Building the documentation; it goes into docs/_build/html"
+	@MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html
+
+# Each notebook on one thread, several at once.
+RUN_NOTEBOOKS = ls tutorials/*.ipynb | OMP_NUM_THREADS=1 PATH="$(abspath $(VENV))/bin:$$PATH" \
+	xargs -n 1 -P $(WORKERS) $(PY) -m jupyter execute
+
+tutorials: $(VENV)/.dev-ready ## run the tutorials
+	@echo "Running the tutorials with $(WORKERS) workers"
+	@$(RUN_NOTEBOOKS)
+
+tutorials-update: $(VENV)/.dev-ready ## run the tutorials and keep what they print
+	@echo "Running the tutorials with $(WORKERS) workers, and keeping what they print"
+	@$(RUN_NOTEBOOKS) --inplace
+
 ci: ## what continuous integration runs, in an environment of its own
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" .ci/run
 
 clean: ## remove .venv, demo/, build products and caches
 	@echo "Removing .venv, demo/, build products and caches"
-	@rm -rf .venv demo demo-k562 build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv demo demo-k562 build dist docs/_build docs/api/generated .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

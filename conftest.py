@@ -1,6 +1,43 @@
-"""Imports the package whole before pytest imports single files of it.
+"""Imports the package whole before pytest imports single files of it, and gives the examples of docstrings a place.
 
 A file that pytest imports first takes the place of the function that has its name: ``er.pl.locus`` would be a module.
 """
 
-from eregtools import datasets, get, io, pl, pp, tl  # noqa: F401
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+import eregtools as er
+from eregtools import datasets, get, io, pl, pp, report, tl  # noqa: F401
+from eregtools.genome import get_genome
+
+
+@cache
+def kept_demo(demo: Callable[..., Any], **parameters: int) -> tuple[Any, er.Genome]:
+    """Build the object of these parameters, and its genome."""
+    return demo(**parameters), get_genome("simulated")
+
+
+@pytest.fixture(autouse=True)
+def place_of_examples(request, monkeypatch, tmp_path_factory):
+    """Examples share a cache folder, and each demonstration object is built once; every example has a copy."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        yield
+        return
+    build = er.datasets.demo
+
+    def demo(**parameters):
+        mdata, genome = kept_demo(build, **parameters)
+        er.register_genome("simulated", genome)
+        return mdata.copy()
+
+    monkeypatch.setattr(er.datasets, "demo", demo)
+    with er.settings.override(cache_dir=tmp_path_factory.getbasetemp() / "cache", progress=False):
+        yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

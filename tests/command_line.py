@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import typer
 
 import eregtools as er
 from eregtools import build
@@ -61,3 +64,30 @@ def simulated_study(folder: Path) -> Path:
     er.datasets.simulate(folder, seed=1, config=SMALL)
     (folder / "study.yaml").write_text(build.example())
     return folder / "study.yaml"
+
+
+def commands(app: typer.Typer) -> set[tuple[str, ...]]:
+    """Every command of an application by its words, those of its groups too."""
+
+    def below(command: Any, words: tuple[str, ...]) -> set[tuple[str, ...]]:
+        if not hasattr(command, "commands"):
+            return {words}
+        return set().union(*(below(one, (*words, name)) for name, one in command.commands.items()))
+
+    return below(typer.main.get_command(app), ())
+
+
+def words_of_runs(path: Path) -> list[list[str]]:
+    """Text that stands in the calls of :func:`run` in a file of tests, those apart that are to be refused."""
+    tree = ast.parse(path.read_text())
+    refused = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "refusal"}
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "run"
+    ]
+    return [
+        [part.value for part in ast.walk(call) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        for call in calls
+        if id(call) not in refused
+    ]

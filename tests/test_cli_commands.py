@@ -67,18 +67,18 @@ def models(files, study, encoders):
 def predicted(files, study, models, encoders):
     """All predictions, each command writing what the next reads."""
     path, genome = files / "predicted.h5mu", files / "genome.fa"
-    chain = [
-        ("activity", study, "--model", encoders),
-        ("expression", path, "--model", models),
-        ("expression", path, "--model", models, "--shuffle"),
-        ("links", path, "--score", "attention_abc", "--score", "abc", "--model", models),
-        ("perturb", path, "--model", models),
-    ]
-    for name, source, *more in chain:
-        done = run("predict", name, source, "--out", path, *more, "--genome", genome, "--device", "cpu", "--json")
+    shared = ("--out", path, "--genome", genome, "--device", "cpu", "--json")
+    for done in (
+        run("predict", "activity", study, "--model", encoders, *shared),
+        run("predict", "expression", path, "--model", models, *shared),
+        run("predict", "expression", path, "--model", models, "--shuffle", *shared),
+        run("predict", "links", path, "--score", "attention_abc", "--score", "abc", "--model", models, *shared),
+        run("predict", "perturb", path, "--model", models, *shared),
+    ):
         assert done.code == 0, done.err
         assert done.json["output"] == str(path)
         assert done.json["values"]
+        assert done.json["results"]
         assert all(row["sample"] == "sim" for made in done.json["results"].values() for row in made)
     return path
 

@@ -288,7 +288,9 @@ class TestBadTracks:
 
     def test_fractions_are_told(self, world, tmp_path, caplog):
         path = write_track(tmp_path / "f.bw", {"chr1": np.full(SIZES["chr1"], 0.25)}, SIZES)
-        added(world, path, tmp_path / "c.zarr", library_size=1e6, read_length=None)
+        added(world, path, tmp_path / "told.zarr", library_size=1e6, read_length=None)
+        assert "hold fractions" not in caplog.text
+        added(world, path, tmp_path / "c.zarr", read_length=READ)
         assert "hold fractions" in caplog.text
 
 

@@ -110,6 +110,12 @@ class TestWindows:
             assert row["auroc"] == pytest.approx(roc_auc_score(part["label"], part["probability"]))
             assert np.isnan(row["auroc_low"])
 
+    def test_stratum_without_scored_negatives_is_left_out(self, table, caplog):
+        table.loc[table["stratum"] == "open", "probability"] = np.nan
+        result = er.tl.evaluate_ernas(table, n_bootstrap=0)
+        assert set(result["stratum"]) == {"all", "signal"}
+        assert "stratum open is left out" in caplog.text
+
     def test_baselines_are_always_there(self, table, caplog):
         result = er.tl.evaluate_ernas(table, n_bootstrap=0)
         assert result["predictor"].unique().tolist() == ["probability", *METHODS]

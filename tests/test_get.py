@@ -98,7 +98,7 @@ def test_links_are_the_samples_own_in_order(mdata):
             assert found["distance"] == var.distance
             element = enhancers.loc[var.enhancer]
             assert (found.Chromosome, found.Start, found.End) == tuple(element[["Chromosome", "Start", "End"]])
-            assert found["gene_name"] == (genes.gene_name[var.gene] or var.gene)
+            assert found["gene_name"] == (genes.gene_name[var.gene] if genes.gene_name.notna()[var.gene] else var.gene)
             assert found["contact"] == linked.layers["contact"][number, link]
             np.testing.assert_equal(found["attention"], linked.layers["attention"][number, link])
             row += 1

@@ -54,7 +54,7 @@ def built(world):
 def perturbed(world, built, models):
     """Every link knocked out, and the wild type; tests must not write to it."""
     mdata = built.copy()
-    er.tl.perturb(mdata, models, genome=world.genome)
+    er.tl.perturb(mdata, models, assay="CAGE", genome=world.genome)
     er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
     return mdata
 
@@ -106,11 +106,13 @@ class TestOracle:
     def test_the_same_through_the_object(self, stored, klf1_model, tmp_path):
         """Sequence in a FASTA, features in tables, the published weights, one call."""
         mdata, genome = self.klf1(stored, tmp_path)
-        er.tl.perturb(mdata, klf1_model, genome=genome)
+        er.tl.perturb(mdata, klf1_model, assay="CAGE", genome=genome)
         change = mdata["links"].layers["perturbation"][0]
         assert np.abs(change - stored["frac_change"]).max() <= 1e-5
         assert mdata.uns["eregtools"]["results"]["links:perturbation"]["fold"].tolist() == [8]
-        er.tl.perturb(mdata, klf1_model, genome=genome, targets={e: [e] for e in mdata["enhancers"].var_names})
+        er.tl.perturb(
+            mdata, klf1_model, assay="CAGE", genome=genome, targets={e: [e] for e in mdata["enhancers"].var_names}
+        )
         table = mdata.uns["eregtools"]["perturbations"]["perturbation"]
         assert np.abs(table["perturbed"] / stored["perturbed_expr"] - 1).max() <= 1e-5
         assert np.abs(table["wild_type"] / stored["pred_expr"] - 1).max() <= 1e-5
@@ -215,7 +217,14 @@ def test_only_the_samples_own_links_of_predicted_genes_have_a_change(perturbed):
 def test_batch_size_is_of_no_consequence(world, mdata, models, arguments):
     for key, batch_size in (("one", 1), ("three", 3), ("all", None)):
         er.tl.perturb(
-            mdata, models, genome=world.genome, sample="K562", batch_size=batch_size, key_added=key, **arguments
+            mdata,
+            models,
+            assay="CAGE",
+            genome=world.genome,
+            sample="K562",
+            batch_size=batch_size,
+            key_added=key,
+            **arguments,
         )
     layers = mdata["genes" if arguments.get("targets") else "links"].layers
     assert np.isfinite(layers["all"]).any()
@@ -226,7 +235,7 @@ def test_batch_size_is_of_no_consequence(world, mdata, models, arguments):
 class TestSets:
     def test_a_set_of_one_is_each(self, world, mdata, perturbed, models):
         names = mdata["enhancers"].var_names[3:12]
-        er.tl.perturb(mdata, models, targets={name: [name] for name in names}, genome=world.genome)
+        er.tl.perturb(mdata, models, assay="CAGE", targets={name: [name] for name in names}, genome=world.genome)
         table = mdata.uns["eregtools"]["perturbations"]["perturbation"]
         link = table["set"].astype(str) + "|" + table["gene"].astype(str)
         for sample in mdata.obs_names:
@@ -241,7 +250,7 @@ class TestSets:
         gene = "ENSG00000000000"
         links = er.get.links(mdata, gene=gene, sample="K562", layers=())
         chosen = {"near": list(links["enhancer"][:5]), "every": list(links["enhancer"])}
-        er.tl.perturb(mdata, models, targets=chosen, sample="K562", genome=world.genome, batch_size=2)
+        er.tl.perturb(mdata, models, assay="CAGE", targets=chosen, sample="K562", genome=world.genome, batch_size=2)
         table = mdata.uns["eregtools"]["perturbations"]["perturbation"]
         assert list(table.columns) == ["sample", "gene", "set", "n_enhancers", "wild_type", "perturbed", "change"]
         for name, enhancers in chosen.items():
@@ -263,7 +272,9 @@ class TestSets:
         own = {s: list(er.get.links(mdata, sample=s, layers=())["enhancer"][:4]) for s in mdata.obs_names}
         for sample, enhancers in own.items():
             sets = [enhancers[:2], [*enhancers[2:], enhancers[2]]]
-            er.tl.perturb(mdata, models, targets=sets, sample=sample, genome=world.genome, key_added="pairs")
+            er.tl.perturb(
+                mdata, models, assay="CAGE", targets=sets, sample=sample, genome=world.genome, key_added="pairs"
+            )
         table = mdata.uns["eregtools"]["perturbations"]["pairs"]
         assert set(table["sample"]) == set(mdata.obs_names)
         assert set(table["set"]) == {"set1", "set2"}
@@ -280,7 +291,7 @@ class TestPromoter:
         ("what", "empty", "silent"), [("sequence", True, False), ("features", False, True), ("both", True, True)]
     )
     def test_empty_window_that_is_no_padding_or_no_signal_or_both(self, world, mdata, models, what, empty, silent):
-        er.tl.perturb(mdata, models, targets="promoter", what=what, scale="model", genome=world.genome)
+        er.tl.perturb(mdata, models, assay="CAGE", targets="promoter", what=what, scale="model", genome=world.genome)
         change = mdata["genes"].to_df("perturbation")
         assert change[UNKNOWN_PROMOTER].isna().all()
         assert change.drop(columns=UNKNOWN_PROMOTER).notna().all(axis=None)
@@ -300,7 +311,9 @@ class TestPromoter:
     def test_the_later_recipe_holds_the_promoters_activity_in_its_slot_too(self, world, mdata):
         model = network(n_value=0.0)
         model.provenance["recipe"] = "v2"
-        er.tl.perturb(mdata, model, targets="promoter", what="features", scale="model", genome=world.genome)
+        er.tl.perturb(
+            mdata, model, assay="CAGE", targets="promoter", what="features", scale="model", genome=world.genome
+        )
         for key, silent in (("wild", False), ("silent", True)):
             if silent:
                 mdata["genes"].layers["promoter_activity"][:] = 0
@@ -316,8 +329,8 @@ class TestFeatures:
         model = network()
         model.provenance["recipe"] = recipe
         arguments = {"genome": world.genome, "sample": "K562"}
-        er.tl.perturb(mdata, model, what="features", scale="model", **arguments)
-        er.tl.perturb(mdata, model, scale="model", key_added="gone", **arguments)
+        er.tl.perturb(mdata, model, assay="CAGE", what="features", scale="model", **arguments)
+        er.tl.perturb(mdata, model, assay="CAGE", scale="model", key_added="gone", **arguments)
         er.tl.predict_expression(mdata, model, assay="CAGE", **arguments)
         links = mdata["links"].var
         change = mdata["links"].layers["perturbation"][0]
@@ -333,7 +346,7 @@ class TestFeatures:
         assert np.nanmax(np.abs(change - mdata["links"].layers["gone"][0])) > 1e-4
 
     def test_without_its_sequence_an_enhancers_features_count_no_more(self, world, mdata, perturbed, models):
-        er.tl.perturb(mdata, models, what="both", genome=world.genome)
+        er.tl.perturb(mdata, models, assay="CAGE", what="both", genome=world.genome)
         assert np.array_equal(
             mdata["links"].layers["perturbation"], perturbed["links"].layers["perturbation"], equal_nan=True
         )
@@ -341,10 +354,10 @@ class TestFeatures:
     def test_what_a_model_does_not_take_cannot_be_silenced(self, world, mdata):
         model = network(n_slot_features=1, n_gene_features=0)
         with pytest.raises(ValueError, match="takes no feature of an enhancer but distance"):
-            er.tl.perturb(mdata, model, what="features", genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", what="features", genome=world.genome)
         with pytest.raises(ValueError, match="does not take the promoter's activity"):
-            er.tl.perturb(mdata, model, targets="promoter", what="features", genome=world.genome)
-        er.tl.perturb(mdata, model, genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", targets="promoter", what="features", genome=world.genome)
+        er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
         assert np.isfinite(mdata["links"].layers["perturbation"]).any()
 
 
@@ -402,19 +415,19 @@ class TestScale:
         model = network()
         model.provenance = {"name": "mine"}
         with pytest.raises(ValueError, match=r"what mine predicts is not known.*not by er\.pp\.add_expression.*scale="):
-            er.tl.perturb(mdata, model, genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
         er.pp.add_expression(mdata, {"K562": np.ones(8)}, assay="CAGE")
         with pytest.raises(ValueError, match=r"CAGE was added to the object as it is; add it with transform=, or pass"):
-            er.tl.perturb(mdata, model, genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
         values = {"K562": np.arange(8.0)}
         er.pp.add_expression(mdata, values, assay="CAGE", transform="zscore(log10(x+0.1))")
         with pytest.raises(ValueError, match="the mean and sd of CAGE in 'GM12878', on which mine was trained"):
-            er.tl.perturb(mdata, model, genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
         model.provenance["target"] = {"name": "asinh"}
         with pytest.raises(ValueError, match=r"no way back is known from 'asinh'.*pass scale='model'"):
-            er.tl.perturb(mdata, model, genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
         assert "perturbation" not in mdata["links"].layers
-        er.tl.perturb(mdata, model, genome=world.genome, scale="model")
+        er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome, scale="model")
         assert np.isfinite(mdata["links"].layers["perturbation"]).any()
 
     def test_weights_of_another_biosample_keep_their_scale(self, world, mdata):
@@ -439,8 +452,10 @@ class TestScale:
             model.predictor[-1].bias += np.log10(1.1) - float(middle)
         er.tl.predict_expression(mdata, model, assay="CAGE", genome=world.genome)
         with caplog.at_level(logging.WARNING, logger="eregtools"):
-            er.tl.perturb(mdata, model, genome=world.genome, sample="K562")
-        er.tl.perturb(mdata, model, genome=world.genome, sample="K562", scale="model", key_added="difference")
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome, sample="K562")
+        er.tl.perturb(
+            mdata, model, assay="CAGE", genome=world.genome, sample="K562", scale="model", key_added="difference"
+        )
         wild = CAGE.linear(mdata["genes"].layers["CAGE_pred"][0])
         gene = mdata["genes"].var_names.get_indexer(mdata["links"].var["gene"])
         made, difference = (np.isfinite(mdata["links"].layers[k][0]) for k in ("perturbation", "difference"))
@@ -453,7 +468,7 @@ class TestScale:
 def test_a_model_without_sequence(world, mdata):
     model = network(use_sequence=False)
     er.tl.predict_expression(mdata, model, assay="CAGE")
-    er.tl.perturb(mdata, model)
+    er.tl.perturb(mdata, model, assay="CAGE")
     gene = mdata["links"].var["gene"].astype(str).to_numpy()
     links = np.flatnonzero(mdata["links"].layers["candidate"][0] > 0)
     lost = links[np.unique(gene[links], return_index=True)[1]]
@@ -464,41 +479,45 @@ def test_a_model_without_sequence(world, mdata):
     wild, knocked = (m["genes"].layers["CAGE_pred"][0, at] for m in (mdata, without))
     assert np.allclose(mdata["links"].layers["perturbation"][0, lost], fraction(wild, knocked), atol=1e-5)
     with pytest.raises(ValueError, match="reads no sequence that a promoter could lose; pass what='features'"):
-        er.tl.perturb(mdata, model, targets="promoter")
-    er.tl.perturb(mdata, model, targets="promoter", what="both")
-    er.tl.perturb(mdata, model, targets="promoter", what="features", key_added="silent")
+        er.tl.perturb(mdata, model, assay="CAGE", targets="promoter")
+    er.tl.perturb(mdata, model, assay="CAGE", targets="promoter", what="both")
+    er.tl.perturb(mdata, model, assay="CAGE", targets="promoter", what="features", key_added="silent")
     layers = mdata["genes"].layers
     assert np.array_equal(layers["perturbation"], layers["silent"])
 
 
 def test_some_genes_only(world, mdata, perturbed, models, caplog):
     with caplog.at_level(logging.INFO, logger="eregtools"):
-        er.tl.perturb(mdata, models, gene="ENSG00000000003", genome=world.genome)
+        er.tl.perturb(mdata, models, assay="CAGE", gene="ENSG00000000003", genome=world.genome)
     alone = (mdata["links"].var["gene"] == "ENSG00000000003").to_numpy()
     expected = perturbed["links"].layers["perturbation"]
     assert np.allclose(mdata["links"].layers["perturbation"][:, alone], expected[:, alone], atol=1e-6, equal_nan=True)
     assert np.isnan(mdata["links"].layers["perturbation"][:, ~alone]).all()
     n_links = int(np.isfinite(expected[0, alone]).sum())
     assert f"K562: {n_links} knock-outs in 1 genes" in caplog.text
-    er.tl.perturb(mdata, models, gene=["ENSG00000000004"], targets="promoter", genome=world.genome)
+    er.tl.perturb(mdata, models, assay="CAGE", gene=["ENSG00000000004"], targets="promoter", genome=world.genome)
     made = np.isfinite(mdata["genes"].layers["perturbation"])
     assert mdata["genes"].var_names[made.all(axis=0)].tolist() == ["ENSG00000000004"]
     assert made.sum() == 2
 
 
 def test_copy_and_other_samples(world, mdata, models):
-    new = er.tl.perturb(mdata, models, genome=world.genome, sample="K562", gene="ENSG00000000003", copy=True)
+    new = er.tl.perturb(
+        mdata, models, assay="CAGE", genome=world.genome, sample="K562", gene="ENSG00000000003", copy=True
+    )
     assert "perturbation" not in mdata["links"].layers
     before = new["links"].to_df("perturbation").loc["K562"]
-    assert er.tl.perturb(new, models, genome=world.genome, sample="GM12878", gene="ENSG00000000003") is None
+    assert (
+        er.tl.perturb(new, models, assay="CAGE", genome=world.genome, sample="GM12878", gene="ENSG00000000003") is None
+    )
     assert new["links"].to_df("perturbation").loc["K562"].equals(before)
     assert set(new.uns["eregtools"]["results"]["links:perturbation"]["sample"]) == {"K562", "GM12878"}
 
 
 def test_crispri_recipe_of_the_authors(world, mdata, models):
     arguments = {"genome": world.genome, "gene": "ENSG00000000000"}
-    er.tl.perturb(mdata, models, recipe="crispri-legacy", **arguments)
-    er.tl.perturb(mdata, models, key_added="trained", **arguments)
+    er.tl.perturb(mdata, models, assay="CAGE", recipe="crispri-legacy", **arguments)
+    er.tl.perturb(mdata, models, assay="CAGE", key_added="trained", **arguments)
     layers = mdata["links"].layers
     assert np.nanmax(np.abs(layers["perturbation"] - layers["trained"])) > 1e-6
     assert (mdata.uns["eregtools"]["results"]["links:perturbation"]["recipe"] == "crispri-legacy").all()
@@ -523,9 +542,9 @@ class TestEmbeddingCache:
 
     def test_nothing_is_encoded_twice(self, world, mdata, perturbed, models, encoded):
         with er.settings.override(embedding_cache=10):
-            er.tl.attention(mdata, models, genome=world.genome)
+            er.tl.attention(mdata, models, assay="CAGE", genome=world.genome)
             first = sum(encoded)
-            er.tl.perturb(mdata, models, genome=world.genome)
+            er.tl.perturb(mdata, models, assay="CAGE", genome=world.genome)
             er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
             assert sum(encoded) == first > 50
             er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome, shuffle=True)
@@ -538,16 +557,16 @@ class TestEmbeddingCache:
         arguments = {"gene": "ENSG00000000001", "sample": "K562", "scale": "model", "genome": world.genome}
         model = network(n_slot_features=1, n_gene_features=0)
         with er.settings.override(embedding_cache=10):
-            er.tl.perturb(mdata, model, **arguments)
+            er.tl.perturb(mdata, model, assay="CAGE", **arguments)
             once = sum(encoded)
             with torch.no_grad():
                 model.encoder.stem.bias += 0.1
-            er.tl.perturb(mdata, model, **arguments)
+            er.tl.perturb(mdata, model, assay="CAGE", **arguments)
             assert sum(encoded) == 2 * once
             other = EPInformer(EPInformerConfig(n_slot_features=1, n_gene_features=0, window=WINDOW, n_value=0.0))
             other.load_state_dict(model.state_dict())
             other.provenance = {"recipe": "v2"}
-            er.tl.perturb(mdata, other.eval(), **arguments)
+            er.tl.perturb(mdata, other.eval(), assay="CAGE", **arguments)
             assert sum(encoded) == 3 * once
 
     def test_memory_is_bounded_and_off_by_default(self, world, mdata, models, encoded):
@@ -594,24 +613,33 @@ class TestRefused:
         mdata["links"].layers["candidate"][:, (mdata["links"].var["enhancer"] == gone).to_numpy()] = 0
         other = er.get.links(mdata, sample="K562", layers=())["enhancer"][0]
         with pytest.raises(ValueError, match=r"set 'a': none of its 1 enhancer\(s\) has a link to a gene of K562"):
-            er.tl.perturb(mdata, models, targets={"b": [other], "a": [gone]}, sample="K562", genome=world.genome)
-        er.tl.perturb(mdata, models, targets={"a": [gone, other]}, sample="K562", genome=world.genome)
+            er.tl.perturb(
+                mdata, models, assay="CAGE", targets={"b": [other], "a": [gone]}, sample="K562", genome=world.genome
+            )
+        er.tl.perturb(mdata, models, assay="CAGE", targets={"a": [gone, other]}, sample="K562", genome=world.genome)
         assert "1 of 2 enhancers of the sets have no link of K562" in caplog.text
         mdata["links"].layers["candidate"][:] = 0
         with pytest.raises(ValueError, match=r"no gene has a link of K562, GM12878; er\.pp\.link makes links"):
-            er.tl.perturb(mdata, models, genome=world.genome)
-        er.tl.perturb(mdata, models, targets="promoter", genome=world.genome)
+            er.tl.perturb(mdata, models, assay="CAGE", genome=world.genome)
+        er.tl.perturb(mdata, models, assay="CAGE", targets="promoter", genome=world.genome)
 
     def test_a_gene_without_links_among_others(self, world, mdata, models, caplog):
-        er.tl.perturb(mdata, models, gene=["ENSG00000000004", "ENSG00000000003"], sample="GM12878", genome=world.genome)
+        er.tl.perturb(
+            mdata,
+            models,
+            assay="CAGE",
+            gene=["ENSG00000000004", "ENSG00000000003"],
+            sample="GM12878",
+            genome=world.genome,
+        )
         assert "ENSG00000000004: no link of GM12878, so no knock-out" in caplog.text
 
     def test_a_model_of_the_promoter_alone(self, world, mdata):
         model = network(n_slot_features=0)
         model.provenance["recipe"] = "promoter"
         with pytest.raises(ValueError, match=r"reads no enhancers \(recipe 'promoter'\), so only targets='promoter'"):
-            er.tl.perturb(mdata, model, genome=world.genome)
-        er.tl.perturb(mdata, model, targets="promoter", genome=world.genome)
+            er.tl.perturb(mdata, model, assay="CAGE", genome=world.genome)
+        er.tl.perturb(mdata, model, assay="CAGE", targets="promoter", genome=world.genome)
         assert np.isfinite(mdata["genes"].layers["perturbation"]).sum() == 2 * 7
 
     def test_view_and_missing_links(self, world, mdata, models):
@@ -619,4 +647,4 @@ class TestRefused:
             er.tl.perturb(mdata[["K562"]], models, genome=world.genome)
         del mdata.mod["links"]
         with pytest.raises(KeyError, match=r"no modality 'links'.*er\.pp\.link"):
-            er.tl.perturb(mdata, models, genome=world.genome)
+            er.tl.perturb(mdata, models, assay="CAGE", genome=world.genome)

@@ -18,12 +18,13 @@ from mudata import MuData
 import eregtools as er
 from eregtools.coverage import Coverage, CoverageWriter
 from eregtools.datasets.toy import three_genes
-from eregtools.pl._style import BLUE, VERMILLION
+from eregtools.pl._themes import THEMES
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
 
 SIZE, LIBRARY = 400_000, 4e6
+PRINT = THEMES["print"]
 CENTRES = np.arange(20_000, 380_000, 8_000)
 
 
@@ -130,9 +131,9 @@ class TestProfile:
         assert image.shape == (len(CENTRES), 200, 3)
         right, left, silent = image[:, 117], image[:, 82], image[:, 10]
         assert (silent == 1).all()
-        assert to_hex(right[0]) == to_hex(BLUE)
+        assert to_hex(right[0]) == to_hex(PRINT.blue)
         assert (np.diff(right[:, 0]) >= -1e-9).all()  # from the darkest to the lightest
-        towards = 1 - np.array(to_rgb(VERMILLION))
+        towards = 1 - np.array(to_rgb(PRINT.vermillion))
         share = (1 - left) @ towards / (towards @ towards)
         np.testing.assert_allclose(left, 1 - share[:, None] * towards, atol=1e-6)
         assert (share > 0).all()
@@ -260,7 +261,8 @@ class TestLocus:
     def test_strands_stand_above_and_below_the_line(self, mdata, store):
         found = steps(self.draw(mdata, store)["coverage:a"])
         expected = store.per_million("a", "chr1", 40_000, 60_000)
-        for strand, (name, sign, color) in enumerate((("area:plus", 1, BLUE), ("area:minus", -1, VERMILLION))):
+        strands = (("area:plus", 1, PRINT.blue), ("area:minus", -1, PRINT.vermillion))
+        for strand, (name, sign, color) in enumerate(strands):
             data, face = found[name]
             assert to_hex(face) == to_hex(color).lower()
             values = np.repeat(data.values, 3)[: expected.shape[1]]  # 2,500 bins in steps of three

@@ -254,3 +254,15 @@ class TestCurve:
         assert legend.y1 <= ax.xaxis.label.get_window_extent().y0 + 1
         colors = {(line.get_color(), line.get_linestyle()) for line in ax.lines if line.get_gid() in scores}
         assert len(colors) == 8
+
+
+def test_strongest_effect_has_the_darkest_colour_and_the_nearest_enhancer_too():
+    from eregtools.pl._heatmap import RowScale
+
+    def lightness(scale, values):
+        return scale.colors(np.array(values))[:, :3] @ [0.2126, 0.7152, 0.0722]
+
+    effects = np.array([-0.58, -0.2, -0.014])
+    assert (np.diff(lightness(RowScale.of(effects), effects)) > 0).all()
+    nearness = np.array([-90_000.0, -40_000.0, -2_000.0])
+    assert (np.diff(lightness(RowScale.of(nearness, score=True), nearness)) < 0).all()

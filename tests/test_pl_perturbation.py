@@ -230,7 +230,7 @@ def test_the_chain_from_model_to_figure(tmp_path):
     mdata = er.datasets.three_genes()
     er.pp.link(mdata)
     model = randomised(EPInformer(EPInformerConfig(n_slot_features=1, n_gene_features=0, window=512)))
-    er.tl.perturb(mdata, model, genome=tmp_path / "toy.fa", scale="model")
+    er.tl.perturb(mdata, model, assay="CAGE", genome=tmp_path / "toy.fa", scale="model")
     axes = pl.perturbation(mdata, "ALPHA", show=False)
     points, _ = heads(axes[0])
     made = mdata["links"].layers["perturbation"][0, (mdata["links"].var["gene"] == "g1").to_numpy()]

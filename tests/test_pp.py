@@ -547,7 +547,9 @@ def test_neighbours_upstream_and_downstream(tmp_path):
     er.pp.add_signal(mdata, {"A": values, "B": 10 * values}, assay="promoter_activity", modality="genes")
     er.pp.neighbour_activity(mdata)
     tables = {
-        key: mdata["genes"].to_df(key) for key in mdata["genes"].layers if key.endswith(("_activity", "_distance"))
+        key: mdata["genes"].to_df(key)
+        for key in mdata["genes"].layers
+        if key and key.endswith(("_activity", "_distance"))
     }
     assert tables["upstream_activity"].loc["A"].to_dict() == {"early": 0, "middle": 1, "late": 0, "alone": 0}
     assert tables["downstream_activity"].loc["B"].to_dict() == {"early": 20, "middle": 30, "late": 20, "alone": 0}

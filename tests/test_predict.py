@@ -92,7 +92,7 @@ def test_each_gene_as_the_plain_network_of_its_fold(world, mdata, window, caplog
     models = fold_models(window=window)
     with caplog.at_level(logging.INFO, logger="eregtools"):
         er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
-        er.tl.attention(mdata, models, genome=world.genome)
+        er.tl.attention(mdata, models, assay="CAGE", genome=world.genome)
     predicted = mdata["genes"].to_df("CAGE_pred")
     unknown = "ENSG00000000005"  # promoter inside the N run
     assert predicted[unknown].isna().all()
@@ -357,8 +357,8 @@ def test_recipe_of_other_weights_is_refused(world, mdata):
 
 def test_crispri_legacy_recipe_changes_the_score(world, mdata):
     models = fold_models(3)
-    er.tl.attention(mdata, models, genome=world.genome)
-    er.tl.attention(mdata, models, genome=world.genome, recipe="crispri-legacy", key_added="legacy_score")
+    er.tl.attention(mdata, models, assay="CAGE", genome=world.genome)
+    er.tl.attention(mdata, models, assay="CAGE", genome=world.genome, recipe="crispri-legacy", key_added="legacy_score")
     gene, row = mdata["genes"].var_names[0], 0
     from eregtools.batches.genes import gene_inputs
 
@@ -481,7 +481,7 @@ class TestActivity:
 
 def test_results_survive_the_file(world, mdata, models, tmp_path):
     er.tl.predict_expression(mdata, models, assay="CAGE", genome=world.genome)
-    er.tl.attention(mdata, models, genome=world.genome)
+    er.tl.attention(mdata, models, assay="CAGE", genome=world.genome)
     for suffix in ("h5mu", "zarr"):
         er.io.write(mdata, tmp_path / f"x.{suffix}")
         again = er.io.read(tmp_path / f"x.{suffix}")

@@ -248,7 +248,7 @@ class TestOddObjects:
                 assert page.data["links"] is None
                 assert 'id="links-table"' not in page.source
             else:
-                assert "The object has no genes." in page.words
+                assert "The object has no genes and no loci." in page.words
                 assert "<script" not in page.source
 
     def test_genes_by_name(self, write):

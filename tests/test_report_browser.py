@@ -12,6 +12,7 @@ import pytest
 
 import eregtools as er
 from eregtools._schema import put_layer
+from erna_study import make_erna_study
 from report_world import add_predictions, make_object
 
 pytestmark = pytest.mark.browser
@@ -43,10 +44,32 @@ def report(tmp_path_factory):
     return path, mdata
 
 
+@pytest.fixture(scope="module")
+def report_of_loci(tmp_path_factory):
+    """Page of loci of enhancer RNA, two biosamples; the object."""
+    folder = tmp_path_factory.mktemp("loci")
+    _, mdata = make_erna_study(folder)
+    er.pp.link(mdata, max_distance=30_000)
+    del mdata["ernas"].var["label"]
+    rng = np.random.default_rng(2)
+    put_layer(mdata, "ernas", "qvalue", rng.random(mdata["ernas"].shape))
+    put_layer(mdata, "ernas", "candidate", rng.random(mdata["ernas"].shape) < 0.7)
+    er.report.write_report(mdata, folder / "report.html", n_bootstrap=0)
+    return folder / "report.html", mdata
+
+
 @pytest.fixture(params=WIDTHS)
 def opened(request, chromium, report):
     """Open page; whatever goes wrong on it, and each thing it loads but itself, fails the test."""
-    path, _ = report
+    yield from opened_page(request, chromium, report[0])
+
+
+@pytest.fixture(params=WIDTHS)
+def opened_loci(request, chromium, report_of_loci):
+    yield from opened_page(request, chromium, report_of_loci[0])
+
+
+def opened_page(request, chromium, path):
     page = chromium.new_page(viewport={"width": WIDTHS[request.param], "height": 900})
     wrong, loaded = [], []
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
@@ -146,3 +169,46 @@ def test_zoom_stays_within_the_locus(opened):
     opened.click("#zoom-out")
     opened.click("#go-left")
     assert opened.text_content("#drawing") == whole
+
+
+def test_a_locus_of_enhancer_rna_is_found_and_drawn(opened_loci, report_of_loci):
+    _, mdata = report_of_loci
+    ernas = mdata["ernas"]
+    own = ernas.layers["candidate"][0] > 0
+    opened_loci.check("input[value=ernas]")
+    assert opened_loci.inner_text("#ernas-table output") == f"1–10 of {own.sum()} loci"
+    q = np.where(own, ernas.layers["qvalue"][0], np.inf)
+    assert column(opened_loci, "#ernas-table", 1) == list(ernas.var_names[np.argsort(q)[:10]])
+    opened_loci.fill("#search", "chr2:100,000-200,000")
+    var = ernas.var
+    near = own & ((var["Chromosome"] == "chr2") & (var["Start"] < 200_000) & (var["End"] > 100_000)).to_numpy()
+    assert opened_loci.inner_text("#ernas-table output").endswith(f"of {near.sum()} loci")
+    name = ernas.var_names[np.argmin(np.where(near, q, np.inf))]
+    opened_loci.click("#ernas-table .pick >> nth=0")
+    opened_loci.wait_for_function("location.hash.startsWith('#locus=eRNA')")
+    assert opened_loci.inner_text("#locus-title") == name
+    assert opened_loci.locator("#drawing path.coverage").count() == 2
+    assert opened_loci.locator("#drawing .call.own").count() == 1
+    assert opened_loci.locator("#drawing .arc").count() == 0
+    whole = opened_loci.text_content("#drawing")
+    opened_loci.click("#zoom-in")
+    assert opened_loci.text_content("#drawing") != whole
+    opened_loci.select_option("#sample", label="s2")
+    assert opened_loci.inner_text("#locus-title") == name
+
+
+def test_a_locus_leads_to_a_gene_and_back(opened_loci, report_of_loci):
+    _, mdata = report_of_loci
+    name = mdata["ernas"].var_names[5]
+    opened_loci.evaluate(f"location.hash = '#locus={name}'")
+    opened_loci.wait_for_function(f"document.getElementById('locus-title').textContent === '{name}'")
+    gene = mdata["genes"].var_names[0]
+    opened_loci.evaluate(f"location.hash = '#gene={gene}'")
+    opened_loci.wait_for_function(f"document.getElementById('locus-title').textContent.includes('{gene}')")
+    assert opened_loci.locator("#drawing path.coverage").count() == 0
+    first = opened_loci.locator("#drawing .call >> nth=0")
+    said = first.get_attribute("aria-label")
+    first.focus()
+    opened_loci.keyboard.press("Enter")
+    opened_loci.wait_for_function("location.hash.startsWith('#locus=')")
+    assert said.startswith(f"Show {opened_loci.inner_text('#locus-title')}")

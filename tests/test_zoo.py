@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import http.server
+import json
 import threading
 
+import numpy as np
 import pytest
 import torch
 
@@ -69,14 +71,15 @@ def server(tmp_path):
 
 def test_registry_names_every_checkpoint_once():
     table = er.models.list()
-    assert len(table) == 31
     assert table["name"].is_unique
     assert table["sha256"].is_unique
     assert table["file"].is_unique
     assert table["sha256"].str.fullmatch("[0-9a-f]{64}").all()
-    assert set(table["licence"]) == {"MIT"}
-    assert set(table["source"]) == {"pinellolab/EPInformer"}
-    cage = table[(table["family"] == "EPInformer-PE-Activity") & (table["biosample"] == "K562")]
+    assert set(table["source"]) == {"pinellolab/EPInformer", "eregtools"}
+    published = table[table["source"] == "pinellolab/EPInformer"]
+    assert len(published) == len(zoo.registry()) == 31
+    assert set(published["licence"]) == {"MIT"}
+    cage = published[(published["family"] == "EPInformer-PE-Activity") & (published["biosample"] == "K562")]
     assert sorted(cage["fold"]) == list(range(1, 13))
 
 
@@ -163,3 +166,53 @@ def test_unknown_names(cache):
         er.models.load("nothing")
     with pytest.raises(KeyError, match="is a set of fold models"):
         er.models.load("EPInformer-PE-Activity/K562/CAGE")
+
+
+class TestPackaged:
+    """Small models that come with the package, trained on simulations."""
+
+    NAMES = (
+        "EPIPAM-small-simulated",
+        "EPInformer-seq-small-simulated",
+        "EPInformer-small-simulated",
+        "ERNAformer-small-simulated",
+    )
+
+    def test_are_listed_and_small(self):
+        assert set(zoo.packaged()) == set(self.NAMES)
+        own = er.models.list().query("source == 'eregtools'")
+        assert sorted(own["name"]) == sorted(self.NAMES)
+        assert set(own["licence"]) == {"BSD-3-Clause"}
+        sizes = [path.stat().st_size for folder in zoo.packaged().values() for path in folder.iterdir()]
+        assert 0 < sum(sizes) <= 4 * 2**20
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_load_with_their_card_and_a_warning(self, name, caplog):
+        with caplog.at_level("WARNING", logger="eregtools"), er.settings.override(offline=True):
+            model = er.models.load(name)
+        assert f"{name} was trained on simulated data alone" in caplog.text
+        assert model.provenance["name"] == name
+        assert model.provenance["simulated"] is True
+        assert not {"fold", "test_chromosomes", "valid_chromosomes"} & set(model.provenance)
+        folder = zoo.packaged()[name]
+        about = json.loads((folder / "config.json").read_text())
+        assert about["provenance"]["simulated"] is True
+        assert about["fingerprint"] == model.fingerprint()
+        assert "simulated data alone" in (folder / "README.md").read_text()
+
+    def test_expression_is_predicted_better_than_by_the_promoter(self):
+        mdata = er.datasets.demo(n_genes=200)
+        er.tl.predict_expression(mdata, "EPInformer-small-simulated", assay="RNA", device="cpu")
+        genes = mdata["genes"]
+        measured = genes.layers["RNA"][0]
+        by_model = np.corrcoef(measured, genes.layers["RNA_pred"][0])[0, 1]
+        by_promoter = np.corrcoef(measured, np.log1p(genes.layers["promoter_activity"][0]))[0, 1]
+        assert by_model > by_promoter + 0.05
+
+    def test_published_models_are_listed_without_them(self, tmp_path, monkeypatch):
+        zoo.registry()
+        monkeypatch.setattr(zoo.resources, "files", lambda _: tmp_path)
+        assert zoo.packaged() == {}
+        assert len(er.models.list()) == 31
+        with pytest.raises(KeyError, match="no model 'EPInformer-small-simulated'"):
+            er.models.load("EPInformer-small-simulated")

@@ -1,4 +1,4 @@
-"""Session-wide settings: where files are cached, which device is used, how long work is shown."""
+"""Session-wide settings: where files are cached, which device is used, how work is shown and figures look."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ class Settings:
     largest_result
         Megabytes that one stored result may take, as attributions of many elements do; a larger one is refused
         before it is computed.
+    theme
+        Size and colours of figures: ``"print"``, ``"slides"`` or ``"dark"`` (:func:`eregtools.pl.theme`).
+
+    Raises
+    ------
+    AttributeError
+        There is no setting of that name.
 
     Examples
     --------
@@ -62,6 +69,7 @@ class Settings:
     progress: bool = True
     embedding_cache: int = 0
     largest_result: int = 4_000
+    theme: str = "print"
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = [f.name for f in fields(self)]
@@ -71,8 +79,32 @@ class Settings:
 
     @contextmanager
     def override(self, **changes: Any) -> Iterator[Settings]:
-        """Change settings inside a ``with`` block and put them back afterwards."""
-        before = {name: getattr(self, name) for name in changes}
+        """Change settings inside a ``with`` block and put them back afterwards.
+
+        Parameters
+        ----------
+        **changes
+            Settings by name, with the values that they have inside the block.
+
+        Yields
+        ------
+        The settings.
+
+        Raises
+        ------
+        AttributeError
+            There is no setting of that name; nothing stays changed.
+
+        Examples
+        --------
+        >>> import eregtools as er
+        >>> with er.settings.override(seed=7):
+        ...     er.settings.seed
+        7
+        >>> er.settings.seed
+        0
+        """
+        before = {name: getattr(self, name) for name in changes if hasattr(self, name)}
         try:
             for name, value in changes.items():
                 setattr(self, name, value)

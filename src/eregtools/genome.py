@@ -103,6 +103,8 @@ class Genome:
 
     Raises
     ------
+    FileNotFoundError
+        There is no such file.
     ValueError
         The file is empty, truncated, compressed with ordinary gzip, or not the one its index was made for.
 
@@ -110,9 +112,10 @@ class Genome:
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> import eregtools as er
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "toy.fa").write_text(">chr1\nACGTN\nacgtn\n")
-    >>> genome = Genome(folder / "toy.fa")
+    >>> genome = er.Genome(folder / "toy.fa")
     >>> genome.chrom_sizes
     {'chr1': 10}
     >>> genome.sequence("chr1", 3, 7)
@@ -431,15 +434,27 @@ def register_genome(name: str, genome: Genome | str | Path) -> None:
     genome
         The genome, or its FASTA file.
 
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is no FASTA file that :class:`Genome` can read.
+
     Examples
     --------
     >>> import tempfile
     >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> import eregtools as er
     >>> fasta = Path(tempfile.mkdtemp()) / "toy.fa"
     >>> _ = fasta.write_text(">chr1\nACGT\n")
-    >>> register_genome("toy", fasta)
-    >>> get_genome("toy").sequence("chr1", 0, 4)
-    'ACGT'
+    >>> er.register_genome("toy", fasta)
+    >>> genes = pd.DataFrame({"gene": ["A"], "chrom": ["chr1"], "tss": [2]})
+    >>> elements = pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [4]})
+    >>> mdata = er.pp.assemble(genes=genes, enhancers=elements, samples="K562", genome="toy")
+    >>> mdata.uns["eregtools"]["genome"]
+    'toy'
     """
     _REGISTERED[name] = genome if isinstance(genome, Genome) else Genome(genome, name=name)
 

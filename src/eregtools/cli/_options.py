@@ -35,6 +35,16 @@ Models = Annotated[
         "(owner/name); default: the published weights of the biosample.",
     ),
 ]
+ErnaModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="FOLDER|NAME",
+        help="A model, a folder of fold models, or a name of `eregtools models`. The default comes with eregtools and "
+        "shows the machinery, not biology: it was trained on simulated loci alone.",
+    ),
+]
+ERNA_MODEL = "ERNAformer-small-simulated"
 Samples = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--sample", metavar="NAME", help="Biosample; may be given several times. Default: all."),
@@ -45,6 +55,12 @@ Sample = Annotated[
 ]
 Device = Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1, mps; default: auto.")]  # noqa: UP045
 Seed = Annotated[Optional[int], typer.Option(help="Seed of every random step; default: 0.")]  # noqa: UP045
+CoverageFolder = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--coverage", metavar="FOLDER", help="Coverage of the object, where its folder was moved; default: as recorded."
+    ),
+]
 CrossCell = Annotated[
     bool, typer.Option("--allow-cross-cell", help="Use weights of another biosample; the result is marked.")
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
 from eregtools.cli._objects import check_table_target, open_genome, open_object, write_table
 from eregtools.cli._options import (
+    CoverageFolder,
     CrossCell,
     Device,
     GenomeName,
@@ -177,6 +178,67 @@ def interactions(
             score,
             ratio=ratio,
             sample=sample,
+            n_bootstrap=bootstrap,
+            rng=seed,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def ernas(
+    path: Object,
+    positives: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.bed", help="Known loci; default: those that the object labels."),
+    ] = None,
+    negatives: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.bed", help="Regions without one; default: all that is not near a known locus."),
+    ] = None,
+    mode: Annotated[
+        Literal["window", "element", "bin"],
+        typer.Option(help="Rank loci; find known elements by calls; or rank bins of 200 bp of whole chromosomes."),
+    ] = "window",
+    score: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Layer of loci to judge, with a minus before it where lower is likelier (--score=-qvalue); may be "
+            "given several times. Default: probability and score, where they are."
+        ),
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Score from which a locus is called, for mode window.")] = 0.5,
+    chromosome: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Chromosome; may be given several times. Default: all with known loci."),
+    ] = None,
+    sample: Sample = None,
+    coverage: CoverageFolder = None,
+    genome: GenomeName = None,
+    out: Table = None,
+    bootstrap: Bootstrap = 1_000,
+    seed: Seed = None,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Judge loci of enhancer RNA by known ones, beside the rules of the field and numbers without sequence."""
+    from eregtools import tl
+
+    _judge(
+        lambda mdata: tl.evaluate_ernas(
+            mdata,
+            positives,
+            negatives,
+            mode=mode,
+            scores=score,
+            threshold=threshold,
+            chromosomes=chromosome,
+            sample=sample,
+            coverage=coverage,
+            genome=open_genome(mdata, genome),
             n_bootstrap=bootstrap,
             rng=seed,
             allow_leakage=allow_leakage,

@@ -34,7 +34,7 @@ def fetch(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch published weights or a reference genome, and check hashes."""
+    """Fetch published weights or a reference genome, and check their hashes."""
     from eregtools.datasets.genomes import fetch_genome, known_genomes
 
     with reporting(as_json) as report:
@@ -64,11 +64,13 @@ def _fetch_weights(name: str) -> dict[str, Path]:
     families = {checkpoint.family for checkpoint in zoo.registry()}
     if name.split("/")[0] not in families and (address := hub.address(name)) is not None:
         return {name: hub.fetch(address)}
+    if name in zoo.packaged():
+        raise ValueError(f"{name} comes with eregtools, there is nothing to fetch; name it with --model")
     raise KeyError(f"no published model or genome {name!r}; {nearest(name, [*known_genomes(), *sets])}")
 
 
 def models(as_json: Json = False) -> None:
-    """List the published models that are known by name."""
+    """List the models that are known by name: published ones, and those that come with eregtools."""
     from eregtools.models.zoo import list_models
 
     with reporting(as_json) as report:

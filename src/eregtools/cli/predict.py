@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
@@ -17,8 +17,11 @@ from eregtools.cli._objects import (
     write_table,
 )
 from eregtools.cli._options import (
+    ERNA_MODEL,
+    CoverageFolder,
     CrossCell,
     Device,
+    ErnaModel,
     GenomeName,
     Json,
     Leakage,
@@ -176,7 +179,10 @@ def links(
 @app.command()
 def interactions(
     path: Object,
-    model: Annotated[str, typer.Option(metavar="FOLDER", help="A model, or a folder of fold models.")],
+    model: Annotated[
+        str,
+        typer.Option(metavar="FOLDER|NAME", help="A model, a folder of fold models, or a name of `eregtools models`."),
+    ],
     out: Out = None,
     labelled: Annotated[bool, typer.Option("--labelled", help="Predict labelled pairs only.")] = False,
     fold: Fold = "auto",
@@ -204,6 +210,50 @@ def interactions(
             device=device,
             rng=seed,
             allow_cross_cell=allow_cross_cell,
+            allow_leakage=allow_leakage,
+        ),
+        path,
+        out,
+        as_json,
+    )
+
+
+@app.command()
+def ernas(
+    path: Object,
+    out: Out = None,
+    model: ErnaModel = ERNA_MODEL,
+    modalities: Annotated[
+        Literal["both", "sequence", "signal"], typer.Option(help="What is read: sequence, coverage, or both.")
+    ] = "both",
+    prior: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="SHARE", help="Share of loci that are transcribed; default: that of the training."),
+    ] = None,
+    key: Annotated[Optional[str], typer.Option(help="Layer to write; default: probability.")] = None,  # noqa: UP045
+    fold: Fold = "auto",
+    sample: Samples = None,
+    coverage: CoverageFolder = None,
+    genome: GenomeName = None,
+    device: Device = None,
+    allow_leakage: Leakage = False,
+    as_json: Json = False,
+) -> None:
+    """Predict how likely each locus of the object is transcribed as an enhancer RNA."""
+    from eregtools import tl
+
+    _predict(
+        lambda mdata: tl.predict_ernas(
+            mdata,
+            model,
+            modalities=modalities,
+            prior=prior,
+            fold=_fold(fold),
+            sample=sample,
+            coverage=coverage,
+            genome=open_genome(mdata, genome),
+            device=device,
+            key_added=key,
             allow_leakage=allow_leakage,
         ),
         path,
@@ -323,7 +373,7 @@ def _predict(run: Callable[[MuData], Any], path: Path, out: Path | None, as_json
         write(mdata, target)
         made = {place: values for place, values in _layers(mdata).items() if values is not before.get(place)}
         counts = {f"{modality} {layer}": int((values == values).sum()) for (modality, layer), values in made.items()}
-        report.facts.update(values=counts, results=_results(mdata, {layer for _, layer in made}))
+        report.facts.update(values=counts, results=_results(mdata, made))
         shown = ", ".join(f"{name} ({count} values)" for name, count in counts.items())
         report.say(f"written to {target}: {shown}", output=target)
 
@@ -338,12 +388,13 @@ def _layers(mdata: MuData) -> dict[tuple[str, str], Any]:
     }
 
 
-def _results(mdata: MuData, layers: set[str]) -> dict[str, Any]:
-    """Which weights made the layers, as far as any did."""
+def _results(mdata: MuData, made: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Which weights made the layers of modalities, as far as any did."""
     from eregtools._keys import UNS, Uns
 
     results = mdata.uns.get(UNS, {}).get(Uns.results, {})
-    return {layer: rows(results[layer]) for layer in sorted(layers) if layer in results}
+    names = [f"{modality}:{layer}" for modality, layer in made]
+    return {name: rows(results[name]) for name in names if name in results}
 
 
 def _fold(fold: str) -> int | str:

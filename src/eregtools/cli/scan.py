@@ -8,7 +8,19 @@ from typing import Annotated, Optional
 import typer
 
 from eregtools.cli._objects import check_object_target, check_target, open_genome, open_object
-from eregtools.cli._options import Device, GenomeName, Json, Leakage, Object, Out, Samples, Seed
+from eregtools.cli._options import (
+    ERNA_MODEL,
+    CoverageFolder,
+    Device,
+    ErnaModel,
+    GenomeName,
+    Json,
+    Leakage,
+    Object,
+    Out,
+    Samples,
+    Seed,
+)
 from eregtools.cli._report import reporting, rows
 from eregtools.cli.predict import _fold
 from eregtools.cli.train import Devices
@@ -16,8 +28,8 @@ from eregtools.cli.train import Devices
 
 def scan(
     path: Object,
-    model: Annotated[str, typer.Option(metavar="FOLDER", help="A model, or a folder of fold models.")],
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the tracks of the scan go.")],
+    model: ErnaModel = ERNA_MODEL,
     out: Out = None,
     bed: Annotated[
         Optional[Path],  # noqa: UP045
@@ -51,6 +63,7 @@ def scan(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a scan that was interrupted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the scan in the folder.")] = False,
     sample: Samples = None,
+    coverage: CoverageFolder = None,
     genome: GenomeName = None,
     device: Device = None,
     devices: Devices = 1,
@@ -61,12 +74,16 @@ def scan(
     """Scan whole chromosomes for enhancer-RNA loci, and call them with a false discovery rate."""
     from eregtools import io, tl
     from eregtools._keys import UNS, Modality, Uns
+    from eregtools.io.erna_export import kind_of
     from eregtools.train.fit import is_first_process
 
     with reporting(as_json) as report:
         target = out or path
         check_object_target(target)
         if bed is not None:
+            if not call:
+                raise ValueError("--bed is for the loci that are called; leave out --tracks-only")
+            kind_of(bed)
             check_target(bed)
         mdata = open_object(path)
         reference = open_genome(mdata, genome)
@@ -77,6 +94,7 @@ def scan(
             genome=reference,
             chromosomes=chromosome,
             sample=sample,
+            coverage=coverage,
             mask=mask,
             fold=_fold(fold),
             hop=hop,
@@ -99,6 +117,7 @@ def scan(
                 decoys=decoys,
                 stitch=stitch,
                 sample=sample,
+                coverage=coverage,
                 genome=reference,
                 device=device,
                 rng=seed,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
+from eregtools._keys import Modality
 from eregtools.cli._objects import open_genome, open_object
-from eregtools.cli._options import Device, GenomeName, Json, Object, Sample, Samples, Seed
+from eregtools.cli._options import CoverageFolder, Device, GenomeName, Json, Object, Sample, Samples, Seed
 from eregtools.cli._report import reporting
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Regime = Annotated[
 ]
 Architecture = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--config", metavar="YAML", help="Architecture; default: the published one."),
+    typer.Option("--config", metavar="YAML", help="Architecture; default: the published one, or the preset."),
 ]
 Encoder = Annotated[
     Optional[str],  # noqa: UP045
@@ -39,10 +40,10 @@ Encoder = Annotated[
         help="Enhancer predictor to start from; of a folder of fold models, that of the same fold.",
     ),
 ]
-Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Most epochs.")]  # noqa: UP045
-Patience = Annotated[Optional[int], typer.Option(help="Epochs without improvement to wait for.")]  # noqa: UP045
-Batch = Annotated[Optional[int], typer.Option("--batch-size", help="Over all devices.")]  # noqa: UP045
-Rate = Annotated[Optional[float], typer.Option("--learning-rate")]  # noqa: UP045
+Epochs = Annotated[Optional[int], typer.Option("--epochs", help="Most epochs; default: those of the regime.")]  # noqa: UP045
+Patience = Annotated[Optional[int], typer.Option(help="Epochs without improvement after which it stops.")]  # noqa: UP045
+Batch = Annotated[Optional[int], typer.Option("--batch-size", help="Items of a step, over all devices.")]  # noqa: UP045
+Rate = Annotated[Optional[float], typer.Option("--learning-rate", help="Default: that of the regime.")]  # noqa: UP045
 Devices = Annotated[int, typer.Option(help="Devices of a node.")]
 Nodes = Annotated[int, typer.Option(help="Nodes, under torchrun or SLURM.")]
 Precision = Annotated[
@@ -241,15 +242,94 @@ def interactions(
     _train(train, path, out, fold, as_json)
 
 
-def _train(
-    train: Callable[[MuData, int, Path], Any], path: Path, out: Path, folds: list[int] | None, as_json: bool
+@app.command()
+def ernas(
+    path: Object,
+    out: Folder,
+    fold: Folds = None,
+    preset: Annotated[Literal["small", "base", "large"], typer.Option(help="Size of the network.")] = "base",
+    config: Architecture = None,
+    core: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="BP", help="Bins so near to the centre of a locus are positive; default: 200."),
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the temperature on the loci that chose the epoch (50 or more), so that a probability means what "
+            "it says.",
+        ),
+    ] = False,
+    sample: Samples = None,
+    coverage: CoverageFolder = None,
+    genome: GenomeName = None,
+    epochs: Epochs = None,
+    patience: Patience = None,
+    batch_size: Batch = None,
+    learning_rate: Rate = None,
+    device: Device = None,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    precision: Precision = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    seed: Seed = None,
+    as_json: Json = False,
 ) -> None:
-    """Train each fold in a folder of its own, and say how well each does on what it did not see."""
+    """Train ERNAformer on labelled loci: whether a locus is an enhancer RNA, from sequence and coverage."""
+    from eregtools import tl
+    from eregtools.train.fit import is_first_process
+
+    def train(mdata: MuData, number: int, folder: Path) -> Any:
+        reference = open_genome(mdata, genome)
+        model = tl.train_ernas(
+            mdata,
+            fold=number,
+            preset=preset,
+            config=_architecture(config, "ERNAformerConfig"),
+            core=core,
+            sample=sample,
+            coverage=coverage,
+            genome=reference,
+            max_epochs=epochs,
+            patience=patience,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            folder=folder,
+            resume=resume,
+            overwrite=overwrite,
+            rng=seed,
+        )
+        if calibrate and is_first_process():
+            model = tl.calibrate_ernas(mdata, model, sample=sample, coverage=coverage, genome=reference, device=device)
+            model.save(folder)
+        return model
+
+    _train(train, path, out, fold, as_json, Modality.ernas)
+
+
+def _train(
+    train: Callable[[MuData, int, Path], Any],
+    path: Path,
+    out: Path,
+    folds: list[int] | None,
+    as_json: bool,
+    modality: str = Modality.genes,
+) -> None:
+    """Train each fold in a folder of its own, and say how well each does on what it did not see.
+
+    Folds are trained that test a chromosome of the modality.
+    """
     with reporting(as_json) as report:
         if out.is_file():
             raise NotADirectoryError(f"{out} is a file; name a folder to write to")
         mdata = open_object(path)
-        numbers = _folds(mdata, folds)
+        numbers = _folds(mdata, folds, modality)
         report.facts["models"] = []
         for number in numbers:
             folder = out / f"fold{number}"
@@ -260,9 +340,9 @@ def _train(
             report.say(f"fold {number}: {folder} ({shown})")
 
 
-def _folds(mdata: MuData, wanted: list[int] | None) -> list[int]:
+def _folds(mdata: MuData, wanted: list[int] | None, modality: str) -> list[int]:
     """Folds to train: those asked for, all of which must be there, or all that test something."""
-    from eregtools._keys import UNS, Modality, Uns, Var
+    from eregtools._keys import UNS, Uns, Var
     from eregtools._schema import require_modality
 
     schemes = mdata.uns.get(UNS, {})
@@ -270,7 +350,7 @@ def _folds(mdata: MuData, wanted: list[int] | None) -> list[int]:
     if name is None:
         raise KeyError("the object has no folds; add folds: to the configuration of `eregtools build`, or er.pp.split")
     table = schemes[Uns.folds][name]
-    present = require_modality(mdata, Modality.genes).var[Var.chromosome].astype(str).unique()
+    present = require_modality(mdata, modality).var[Var.chromosome].astype(str).unique()
     tested = table.loc[table.index.isin(present)].astype(object) == "test"
     there = [int(column) for column in table.columns if tested[column].any()]
     if unknown := [number for number in wanted or () if number not in there]:

@@ -34,6 +34,18 @@ class ErnaSimulationConfig:
         Reads of the whole library, which coverage per million refers to.
     contrast_width
         Width of the running mean of local contrast in bp.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range; the message names it.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.datasets.ErnaSimulationConfig(reads=(40.0,), library="swapped")
+    >>> er.datasets.simulate_erna("align", n=50, config=config).tracks["reads"].unique()
+    array([40.])
     """
 
     seq_len: int = 1024

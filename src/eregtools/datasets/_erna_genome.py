@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from eregtools._keys import Var
-from eregtools.datasets._erna_libraries import Library, draw_library
+from eregtools.datasets._erna_libraries import Library, Transcribed, draw_library, draw_transcribed
 from eregtools.datasets._erna_places import (
     ARTEFACT_WIDTHS,
     GAP_WIDTHS,
@@ -74,6 +74,11 @@ def draw_genome(rng: np.random.Generator, config: ErnaGenomeConfig) -> ErnaWorld
         tables.append(place_loci(places, here, blocked, config).assign(chromosome=number))
     loci = with_transcription(places, pd.concat(tables, ignore_index=True), config)
     gaps, artefacts = (pd.concat(tables, ignore_index=True) for tables in regions.values())
+    types = list(dict.fromkeys(config.cell_types))
+    of_type: dict[str | None, Transcribed] = {
+        name: draw_transcribed(one, loci, genes, config) for name, one in zip(types, rng.spawn(len(types)), strict=True)
+    }
+    cell_types = config.cell_types or [None] * len(config.libraries)
     return ErnaWorld(
         codes=draw_chromosomes(letters, loci, gaps, config),
         genes=genes,
@@ -81,7 +86,9 @@ def draw_genome(rng: np.random.Generator, config: ErnaGenomeConfig) -> ErnaWorld
         gaps=gaps,
         artefacts=artefacts,
         libraries={
-            sample: draw_library(stream, kind, loci, genes, gaps, artefacts, config)
-            for sample, kind, stream in zip(config.samples, config.libraries, streams, strict=True)
+            sample: draw_library(stream, kind, loci, genes, gaps, artefacts, config, of_type.get(cell_type))
+            for sample, kind, stream, cell_type in zip(
+                config.samples, config.libraries, streams, cell_types, strict=True
+            )
         },
     )

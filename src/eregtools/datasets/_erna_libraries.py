@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,25 @@ class Library:
     depth: float
 
 
+class Transcribed(NamedTuple):
+    """Which loci ``(n_loci,)``, and which genes ``(n_genes,)``, are transcribed."""
+
+    active: NDArray[np.bool_]
+    expressed: NDArray[np.bool_]
+
+
+def draw_transcribed(
+    rng: np.random.Generator, loci: pd.DataFrame, genes: list[Annotated], config: ErnaGenomeConfig
+) -> Transcribed:
+    """Draw what one biosample, or all of a cell type, transcribe."""
+    expressed = rng.random(len(genes)) < config.expressed
+    active = rng.random(len(loci)) < config.active
+    promoter = (loci[Var.stratum] == PROMOTER).to_numpy()
+    active[promoter] = expressed[_gene_of_promoter(loci[promoter], genes, config)]
+    active &= (loci["expected_reads"] > 0).to_numpy()
+    return Transcribed(active, expressed)
+
+
 def draw_library(
     rng: np.random.Generator,
     kind: str,
@@ -50,14 +69,11 @@ def draw_library(
     gaps: pd.DataFrame,
     artefacts: pd.DataFrame,
     config: ErnaGenomeConfig,
+    transcribed: Transcribed | None = None,
 ) -> Library:
-    """All reads of one biosample."""
+    """All reads of one biosample; ``transcribed`` is that of its cell type, ``None``: drawn."""
     depth = float(np.exp(config.depth_sd * rng.standard_normal()))
-    expressed = rng.random(len(genes)) < config.expressed
-    active = rng.random(len(loci)) < config.active
-    promoter = (loci[Var.stratum] == PROMOTER).to_numpy()
-    active[promoter] = expressed[_gene_of_promoter(loci[promoter], genes, config)]
-    active &= (loci["expected_reads"] > 0).to_numpy()
+    active, expressed = transcribed or draw_transcribed(rng, loci, genes, config)
     chromosome = loci[Var.chromosome].map({name: k for k, name in enumerate(config.chrom_sizes)}).to_numpy(np.int64)
 
     own = _mappable(_locus_reads(rng, loci, active, depth, config), chromosome, gaps, config)
@@ -71,9 +87,9 @@ def draw_library(
         [own._replace(row=chromosome[own.row].astype(np.int64)), _mappable(rna.joined(others), row, gaps, config)]
     )
     if kind == "unstranded":
-        reads = rna.unstranded(rng, reads)
+        reads = rna.relabelled(reads, rng.integers(0, 2, len(reads.strand)), config.read_length)
     elif kind == "swapped":
-        reads = reads._replace(strand=1 - reads.strand)
+        reads = rna.relabelled(reads, 1 - reads.strand, config.read_length)
     return Library(reads, np.bincount(own.row, minlength=len(loci)), active, expressed, depth)
 
 

@@ -63,6 +63,9 @@ class ErnaGenomeConfig:
         of the strands are exchanged).
     negative
         Biosamples (``s1``, ``s2`` …) whose minus file has negative values.
+    cell_types
+        Cell type of each biosample; those of one cell type transcribe the same loci and genes. Empty: what is
+        transcribed is drawn for each biosample.
     depth_sd
         Standard deviation of the log size of libraries (natural logarithm).
     active, expressed
@@ -73,6 +76,18 @@ class ErnaGenomeConfig:
         Reads behind a gene as a share of those in its exons; they end within a few kb.
     fused
         Probability that an assembled transcript and its neighbour on the strand are reported as one.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range; the message names it.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.datasets.ErnaGenomeConfig(n_chromosomes=1, libraries=("stranded", "swapped"), negative=("s2",))
+    >>> config.chromosome_length // config.locus_spacing
+    100
     """
 
     n_chromosomes: int = 3
@@ -95,6 +110,7 @@ class ErnaGenomeConfig:
     read_length: int = 75
     libraries: tuple[str, ...] = ("stranded", "stranded", "unstranded", "swapped")
     negative: tuple[str, ...] = ("s2",)
+    cell_types: tuple[str, ...] = ()
     depth_sd: float = 0.3
     active: float = 0.7
     expressed: float = 0.8
@@ -105,7 +121,7 @@ class ErnaGenomeConfig:
     fused: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("tandem_distances", "reads", "plus_shares", "gap_lengths", "libraries", "negative"):
+        for name in ("tandem_distances", "reads", "plus_shares", "gap_lengths", "libraries", "negative", "cell_types"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "confounders", dict(self.confounders))
         for name in ("n_chromosomes", "genes", "locus_spacing"):
@@ -122,6 +138,10 @@ class ErnaGenomeConfig:
             raise ValueError(f"libraries={self.libraries}: expected one or more of {', '.join(LIBRARIES)}")
         if wrong := sorted(set(self.negative) - set(self.samples)):
             raise ValueError(f"negative: there is no biosample {wrong[0]!r}; expected of {', '.join(self.samples)}")
+        if self.cell_types and len(self.cell_types) != len(self.libraries):
+            raise ValueError(
+                f"cell_types has {len(self.cell_types)} names; expected one for each of {len(self.libraries)} libraries"
+            )
         if min(self.tandem_distances, default=0) < 1:
             raise ValueError(f"tandem_distances={self.tandem_distances}: expected positive numbers of bases")
         self.read_law, self.sequence_law  # noqa: B018

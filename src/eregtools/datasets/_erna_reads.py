@@ -152,6 +152,12 @@ def unstranded(rng: np.random.Generator, reads: Reads) -> Reads:
     return reads._replace(strand=rng.integers(0, 2, len(reads.strand)))
 
 
+def relabelled(reads: Reads, strand: NDArray[np.int64], read_length: int) -> Reads:
+    """Give reads another strand and the same bases: the first base of one whose strand changes is what was its last."""
+    last = reads.position + np.where(reads.strand == PLUS, 1, -1) * (read_length - 1)
+    return reads._replace(position=np.where(strand == reads.strand, reads.position, last), strand=strand)
+
+
 def counts_of(reads: Reads, n: int, length: int) -> NDArray[np.uint16]:
     """Count reads that begin at each base ``(n, 2, length)``; all of them within the axis."""
     flat = (reads.row * 2 + reads.strand) * length + reads.position

@@ -108,6 +108,11 @@ class SimulationConfig:
     n_variants
         Single-base variants, half of them in motif instances.
 
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range; the message names it.
+
     Examples
     --------
     >>> from eregtools.datasets import SimulationConfig

@@ -88,6 +88,24 @@ def simulated_object(simulation: Simulation) -> MuData:
     The object: activity, links within 100 kb with measured contacts, mRNA features, expression (z-score of
     log10(x + 0.1)), and one fold that validates ``chr7`` and tests ``chr8``. Its genome is registered as
     ``simulated``.
+
+    Raises
+    ------
+    FileNotFoundError
+        The files of the simulation are gone.
+    ValueError
+        The simulation has no chromosome ``chr7`` or ``chr8``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> config = er.datasets.SimulationConfig(
+    ...     n_chromosomes=8, chromosome_length=200_000, n_genes=40, n_elements=80, n_variants=10
+    ... )
+    >>> mdata = er.datasets.simulated_object(er.datasets.simulate(tempfile.mkdtemp(), config=config))
+    >>> mdata["genes"].n_vars, mdata["enhancers"].n_vars, "contact" in mdata["links"].layers
+    (40, 80, True)
     """
     files, sample = simulation.folder, simulation.config.samples[0]
     genome = Genome(files / "genome.fa", name="simulated")

@@ -67,7 +67,7 @@ def known_genomes() -> dict[str, PublishedGenome]:
 
 
 def fetch_genome(name: str, *, sha256: str | None = None, mirror: str | None = None) -> Genome:
-    """Fetch a reference genome, check it against its publisher's checksum, and register it under its name.
+    r"""Fetch a reference genome, check it against its publisher's checksum, and register it under its name.
 
     It is kept as plain FASTA in ``settings.cache_dir / "genomes"``; what is there already is checked and used.
 
@@ -102,9 +102,21 @@ def fetch_genome(name: str, *, sha256: str | None = None, mirror: str | None = N
 
     Examples
     --------
+    The real files have 1 GB and more. A mirror on the disk, with a chromosome of eight bases, shows how it goes:
+
+    >>> import gzip, hashlib, tempfile
+    >>> from pathlib import Path
     >>> import eregtools as er
+    >>> folder = Path(tempfile.mkdtemp()) / "goldenPath" / "mm39" / "bigZips"
+    >>> folder.mkdir(parents=True)
+    >>> packed = gzip.compress(b">chr1\nACGTACGT\n")
+    >>> _ = (folder / "mm39.fa.gz").write_bytes(packed)
+    >>> _ = (folder / "md5sum.txt").write_text(f"{hashlib.md5(packed).hexdigest()}  mm39.fa.gz\n")
+    >>> with er.settings.override(cache_dir=tempfile.mkdtemp()):
+    ...     genome = er.datasets.fetch_genome("mm39", mirror=str(folder.parents[2]))
+    >>> genome.name, genome.chrom_sizes
+    ('mm39', {'chr1': 8})
     >>> genome = er.datasets.fetch_genome("hg38")  # doctest: +SKIP
-    >>> er.tl.predict_expression(mdata, assay="CAGE", genome="hg38")  # doctest: +SKIP
     """
     genome = _known(name)
     if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
@@ -117,7 +129,16 @@ def fetch_genome(name: str, *, sha256: str | None = None, mirror: str | None = N
 
 
 def fetched_genome(name: str) -> Genome:
-    """Genome that was fetched earlier, registered under its name.
+    """Open a genome that was fetched earlier, and register it under its name.
+
+    Parameters
+    ----------
+    name
+        As in :func:`fetch_genome`.
+
+    Returns
+    -------
+    The genome, whose file is ``settings.cache_dir / "genomes" / "{name}.fa"``.
 
     Raises
     ------
@@ -125,6 +146,16 @@ def fetched_genome(name: str) -> Genome:
         No such genome is known.
     FileNotFoundError
         It was not fetched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> with er.settings.override(cache_dir=tempfile.mkdtemp()):
+    ...     er.datasets.fetched_genome("mm39")
+    Traceback (most recent call last):
+    FileNotFoundError: genome 'mm39' was not fetched ...
+    >>> genome = er.datasets.fetched_genome("hg38")  # doctest: +SKIP
     """
     genome = _known(name)
     if not genome.path.is_file():

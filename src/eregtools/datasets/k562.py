@@ -43,12 +43,35 @@ up to one common factor, which the DNase total fixes."""
 
 
 def find_k562(folder: str | Path) -> dict[str, Path]:
-    """Paths of the K562 files in a folder or below it.
+    """Find the K562 files in a folder or below it.
+
+    Parameters
+    ----------
+    folder
+        Folder with the files, at any depth.
+
+    Returns
+    -------
+    Path of each file by what it holds: ``elements``, ``promoters``, ``mrna``, ``expression`` and ``genome``.
 
     Raises
     ------
     FileNotFoundError
-        With every file that is missing.
+        There is no such folder, or a file is not in it; every missing one is named.
+
+    Notes
+    -----
+    The files are those of github.com/pinellolab/EPInformer (MIT), named in :data:`FILES`, and hg38.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> er.datasets.find_k562(tempfile.mkdtemp())
+    Traceback (most recent call last):
+    FileNotFoundError: ... lack K562_candidate_enhancers_counts.tsv.gz, K562_genes_TSS1kb_counts.tsv.gz, ...
+    >>> sorted(er.datasets.find_k562("K562_files"))  # doctest: +SKIP
+    ['elements', 'expression', 'genome', 'mrna', 'promoters']
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -95,7 +118,11 @@ def k562(folder: str | Path, *, genome: Genome | str | Path | None = None, requi
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
+    >>> er.datasets.k562(tempfile.mkdtemp())
+    Traceback (most recent call last):
+    FileNotFoundError: ... lack K562_candidate_enhancers_counts.tsv.gz, K562_genes_TSS1kb_counts.tsv.gz, ...
     >>> mdata = er.datasets.k562("K562_files")  # doctest: +SKIP
     """
     paths = find_k562(folder)

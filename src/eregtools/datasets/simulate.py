@@ -35,6 +35,19 @@ class Simulation:
         ``{sample: {…}}``: the noise ceiling and the AUPRCs of :func:`simulate`.
     config
         The parameters.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.SimulationConfig(
+    ...     n_chromosomes=2, chromosome_length=200_000, n_genes=20, n_elements=60, n_variants=10
+    ... )
+    >>> simulation = er.datasets.simulate(tempfile.mkdtemp(), config=small)
+    >>> isinstance(simulation, er.datasets.Simulation), sorted(simulation.paths)[:4]
+    (True, ['DNase', 'H3K27ac_rep1', 'H3K27ac_rep2', 'contacts'])
+    >>> simulation.links.nlargest(1, "share")[["gene", "positive"]].values.tolist()
+    [['SIMG0009', True]]
     """
 
     folder: Path

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from eregtools.batches.loci import BIN_SIZE, LocusWindows, running_mean
+from eregtools._bins import BIN_SIZE
+from eregtools.batches.loci import LocusWindows, running_mean
 from eregtools.datasets import _erna_reads as rna
 from eregtools.datasets._erna_bayes import READ_THROUGH, log_odds_of_alignment, log_odds_of_confounders
 from eregtools.datasets._erna_config import ErnaSimulationConfig
@@ -51,6 +52,15 @@ class ErnaSimulation:
         parameters; ``stranded``: whether strands tell.
     config
         The parameters.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> simulation = er.datasets.simulate_erna("confounders", n=50)
+    >>> isinstance(simulation, er.datasets.ErnaSimulation), simulation.codes.shape, simulation.coverage.shape
+    (True, (100, 1280), (100, 2, 160))
+    >>> simulation.pairs["stratum"].value_counts().head(2).to_dict()
+    {'positive': 50, 'misalign': 13}
     """
 
     task: Task

@@ -39,7 +39,8 @@ class ErnaGenome:
     assemblies
         ``{sample: GTF file}``.
     samples
-        One row a biosample: ``library``, ``library_size`` (reads), ``negative`` (whether minus values are).
+        One row a biosample: ``library``, ``library_size`` (reads), ``negative`` (whether minus values are), and
+        ``cell_type`` where the parameters have cell types.
     loci
         One row a locus in genome order: Chromosome, Start, End, center, ``stratum`` (``positive``, a confounder or
         ``promoter``), ``grammar`` (middle of its motifs, -1: none), ``tandem`` (distance to its neighbour, 0: none),
@@ -50,6 +51,23 @@ class ErnaGenome:
         Its reads, int64 ``(n_loci, n_samples)``.
     config
         The parameters.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> isinstance(world, er.datasets.ErnaGenome), sorted(world.paths)
+    (True, ['blacklist', 'ernas', 'gaps', 'genes', 'genome', 'open'])
+    >>> world.loci[["Chromosome", "center", "stratum"]].head(2)
+      Chromosome  center   stratum
+    0       chr1    5376  promoter
+    1       chr1    7515  positive
+    >>> world.active.sum().to_dict()
+    {'s1': 11}
     """
 
     folder: Path
@@ -132,7 +150,8 @@ def simulate_erna_genome(
     nothing but the annotation tells them from loci. Confounders, with genomic rates: silent (divergent RNA without
     grammar), misalign (grammar at least 150 bp from the RNA), swap (convergent RNA), uni (one arm), poised (grammar
     without RNA). Genes have reads in exons, fewer in introns, some behind their end and on the other strand. Each locus
-    is transcribed in a biosample with probability ``active``; the sizes of the libraries are log-normal.
+    is transcribed in a biosample (or in all of a cell type) with probability ``active``; the sizes of the libraries are
+    log-normal.
 
     It has no repeats, no splicing of reads, no chromatin, and a stronger code than a genome; weights trained on it are
     not biological ones.
@@ -242,6 +261,7 @@ def _truth_tables(world: ErnaWorld, config: ErnaGenomeConfig) -> dict[str, pd.Da
                 "library": list(config.libraries),
                 "library_size": [len(one.reads.row) for one in world.libraries.values()],
                 "negative": [name in config.negative for name in config.samples],
+                **({"cell_type": list(config.cell_types)} if config.cell_types else {}),
             },
             index=list(config.samples),
         ),

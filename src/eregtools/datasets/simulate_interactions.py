@@ -55,6 +55,20 @@ class InteractionConfig:
         Distance of neighbouring elements in bp; windows longer than this share sequence.
     gc
         Share of G and C in the background.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of its range; the message names it.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> er.datasets.InteractionConfig(n_chromosomes=3, instances=3).pairs_per_chromosome
+    250
+    >>> er.datasets.InteractionConfig(n_codes=5)
+    Traceback (most recent call last):
+    ValueError: n_codes=5: expected 2 to 4
     """
 
     n_chromosomes: int = 8
@@ -96,6 +110,20 @@ class InteractionSimulation:
         The planted motifs: ``element`` (as in the object), ``kind``, ``code`` (from 0), Chromosome, Start, End, Strand.
     config
         The parameters.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> isinstance(simulation, er.datasets.InteractionSimulation), simulation.pairs.name
+    (True, 'pairs.tsv')
+    >>> simulation.motifs.groupby("kind", observed=True).size()
+    kind
+    enhancer    180
+    promoter    180
+    dtype: int64
     """
 
     folder: Path

@@ -27,7 +27,8 @@ def three_genes(samples: Sequence[str] = ("K562",)) -> MuData:
 
     Examples
     --------
-    >>> three_genes()["enhancers"].var_names.tolist()
+    >>> import eregtools as er
+    >>> er.datasets.three_genes()["enhancers"].var_names.tolist()
     ['chr1:4500-5000', 'chr1:8000-8500', 'chr1:14000-14600', 'chr2:7000-7500']
     """
     tss = np.array([6_000, 12_000, 5_000])

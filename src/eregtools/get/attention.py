@@ -55,9 +55,21 @@ def attention_bins(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("gm12878.h5mu")  # doctest: +SKIP
-    >>> er.get.attention_bins(mdata, mdata["links"].var_names[0]).nlargest(3, "weight")  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> link = mdata["links"].var_names[0]
+    >>> er.tl.position_attention(mdata, "EPIPAM-small-simulated", link, genome=simulation.genome)
+    >>> bins = er.get.attention_bins(mdata, link)
+    >>> bins[["Chromosome", "Start", "End", "tile_start", "tile_end"]].head(2)
+      Chromosome  Start    End  tile_start  tile_end
+    0       chr1  11700  11852       11760     11792
+    1       chr1  11732  11884       11792     11824
+    >>> float(bins["weight"].sum().round(3))
+    1.0
     """
     stages = _stages(mdata, key)
     links = require_modality(mdata, Modality.links)
@@ -89,10 +101,16 @@ def attention_relations(mdata: MuData, link: str, *, stage: int = 2, key: str = 
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("gm12878.h5mu")  # doctest: +SKIP
-    >>> er.get.attention_relations(mdata, mdata["links"].var_names[0]).shape  # doctest: +SKIP
-    (28, 18)
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> link = mdata["links"].var_names[0]
+    >>> er.tl.position_attention(mdata, "EPIPAM-small-simulated", link, relations=[2], genome=simulation.genome)
+    >>> er.get.attention_relations(mdata, link).shape
+    (15, 15)
     """
     _stages(mdata, key)
     links = require_modality(mdata, Modality.links)
@@ -156,10 +174,21 @@ def attended_regions(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("gm12878.h5mu")  # doctest: +SKIP
-    >>> regions = er.get.attended_regions(mdata, stage=2)  # doctest: +SKIP
-    >>> er.tl.motif_hits(regions, "jaspar.meme", genome="hg19.fa")  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> names = mdata["links"].var_names[:2]
+    >>> er.tl.position_attention(mdata, "EPIPAM-small-simulated", names, genome=simulation.genome)
+    >>> regions = er.get.attended_regions(mdata, n_bins=1)
+    >>> len(regions), regions.columns.tolist()
+    (2, ['Chromosome', 'Start', 'End', 'link', 'weight', 'times'])
+
+    Such intervals can be searched for motifs:
+
+    >>> hits = er.tl.motif_hits(regions, "jaspar.meme", genome=simulation.genome)  # doctest: +SKIP
     """
     if n_bins < 1:
         raise ValueError(f"n_bins is {n_bins}; expected at least 1")

@@ -39,9 +39,12 @@ class ContactBand:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> import eregtools as er
     >>> counts = csr_array(np.array([[8.0, 3.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 0.0]]))
     >>> missing = np.array([False, False, True])
-    >>> band = ContactBand(counts, "chr1", 15_000, 5_000, "KR", "balanced counts", None, missing)
+    >>> band = er.io.ContactBand(counts, "chr1", 15_000, 5_000, "KR", "balanced counts", None, missing)
     >>> band.at([7_000, 100, 100], [100, 4_900, 12_000])
     array([ 3.,  8., nan])
     """

@@ -51,10 +51,18 @@ def write_attributions(mdata: MuData, path: str | Path, *, key: str, modality: s
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pyBigWig
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.attribute(mdata, genome="hg38.fa")  # doctest: +SKIP
-    >>> er.io.write_attributions(mdata, "k562.deeplift.bw", key="activity_deeplift")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> names = mdata["enhancers"].var_names[:2]
+    >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", names=names, method="saliency")
+    >>> path = Path(tempfile.mkdtemp()) / "saliency.bw"
+    >>> er.io.write_attributions(mdata, path, key="activity_saliency")
+    >>> with pyBigWig.open(str(path)) as file:
+    ...     file.chroms("chr1"), file.header()["nBasesCovered"] > 0
+    (500000, True)
     """
     target = Path(path).expanduser()
     if not target.parent.is_dir():

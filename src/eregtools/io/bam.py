@@ -75,12 +75,15 @@ def bam_counts(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pysam
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.bam"
     >>> with pysam.AlignmentFile(str(path), "wb", reference_names=["chr1"], reference_lengths=[100]) as file:
     ...     read = pysam.AlignedSegment(file.header)
     ...     read.query_name, read.reference_id, read.reference_start, read.cigarstring = "r1", 0, 10, "5M"
     ...     _ = file.write(read)
-    >>> bam_counts(path, "chr1", [0, 14, 15], [20, 20, 20])
+    >>> er.io.bam_counts(path, "chr1", [0, 14, 15], [20, 20, 20])
     array([1, 1, 0])
     """
     names, start, end = to_regions(chroms, starts, ends)
@@ -142,6 +145,20 @@ def bam_coverage(
         The chromosome is not in the file.
     ValueError
         The region does not lie on the chromosome, or the file is no BAM file, truncated or not sorted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pysam
+    >>> import eregtools as er
+    >>> path = Path(tempfile.mkdtemp()) / "toy.bam"
+    >>> with pysam.AlignmentFile(str(path), "wb", reference_names=["chr1"], reference_lengths=[100]) as file:
+    ...     read = pysam.AlignedSegment(file.header)
+    ...     read.query_name, read.reference_id, read.reference_start, read.cigarstring = "r1", 0, 10, "5M"
+    ...     _ = file.write(read)
+    >>> er.io.bam_coverage(path, "chr1", 8, 18)
+    array([0., 0., 1., 1., 1., 1., 1., 0., 0., 0.], dtype=float32)
     """
     with _opened(path) as file:
         sizes = dict(zip(file.references, file.lengths, strict=True))
@@ -177,6 +194,20 @@ def bam_total(path: str | Path, *, min_mapq: int = 0, exclude_flags: int = EXCLU
         There is no such file.
     ValueError
         The file is no BAM file, or truncated.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pysam
+    >>> import eregtools as er
+    >>> path = Path(tempfile.mkdtemp()) / "toy.bam"
+    >>> with pysam.AlignmentFile(str(path), "wb", reference_names=["chr1"], reference_lengths=[100]) as file:
+    ...     read = pysam.AlignedSegment(file.header)
+    ...     read.query_name, read.reference_id, read.reference_start, read.cigarstring = "r1", 0, 10, "5M"
+    ...     _ = file.write(read)
+    >>> er.io.bam_total(path)
+    1
     """
     path = Path(path).expanduser()
     _check_file(path)

@@ -64,9 +64,11 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.bed"
     >>> _ = path.write_text("chr1\t100\t200\tpeak1\nchr1\t50\t80\tpeak2\n")
-    >>> read_bed(path)
+    >>> er.io.read_bed(path)
       Chromosome  Start  End   Name
     0       chr1    100  200  peak1
     1       chr1     50   80  peak2
@@ -107,9 +109,11 @@ def read_narrowpeak(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.narrowPeak"
     >>> _ = path.write_text("chr1\t100\t200\tp1\t9\t.\t5.5\t3\t2\t30\n")
-    >>> read_narrowpeak(path)[["Chromosome", "Start", "End", "SignalValue", "summit"]]
+    >>> er.io.read_narrowpeak(path)[["Chromosome", "Start", "End", "SignalValue", "summit"]]
       Chromosome  Start  End  SignalValue  summit
     0       chr1    100  200          5.5     130
     """

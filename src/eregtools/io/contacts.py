@@ -44,6 +44,18 @@ class ContactsInfo:
         Bases of a bin, ascending.
     normalizations
         Resolution -> normalisations, ``"NONE"`` (raw counts) last.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.SimulationConfig(
+    ...     n_chromosomes=2, chromosome_length=200_000, n_genes=20, n_elements=60, n_variants=10
+    ... )
+    >>> simulation = er.datasets.simulate(tempfile.mkdtemp(), config=small)
+    >>> info = er.io.contacts_info(simulation.paths["contacts"])
+    >>> isinstance(info, er.io.ContactsInfo), info.format, info.normalizations
+    (True, 'cool', {5000: ('weight', 'NONE')})
     """
 
     format: str
@@ -76,8 +88,15 @@ def contacts_info(path: str | Path) -> ContactsInfo:
 
     Examples
     --------
-    >>> contacts_info("K562.mcool").resolutions  # doctest: +SKIP
-    (5000, 10000, 25000)
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.SimulationConfig(
+    ...     n_chromosomes=2, chromosome_length=200_000, n_genes=20, n_elements=60, n_variants=10
+    ... )
+    >>> simulation = er.datasets.simulate(tempfile.mkdtemp(), config=small)
+    >>> info = er.io.contacts_info(simulation.paths["contacts"])
+    >>> info.resolutions, info.chrom_sizes
+    ((5000,), {'chr1': 200000, 'chr2': 200000})
     """
     with _opened(path) as source:
         return ContactsInfo(
@@ -136,9 +155,17 @@ def read_contacts(
 
     Examples
     --------
-    >>> band = read_contacts("K562.hic", chromosome="chr22", max_distance=100_000)  # doctest: +SKIP
-    >>> band.at([20_000_000], [20_045_000])  # doctest: +SKIP
-    array([12.5])
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.SimulationConfig(
+    ...     n_chromosomes=2, chromosome_length=200_000, n_genes=20, n_elements=60, n_variants=10
+    ... )
+    >>> simulation = er.datasets.simulate(tempfile.mkdtemp(), config=small)
+    >>> band = er.io.read_contacts(simulation.paths["contacts"], chromosome="chr1", max_distance=100_000)
+    >>> band.matrix.shape, band.normalization
+    ((40, 40), 'weight')
+    >>> band.at([20_000], [45_000]).round(3)
+    array([0.016])
     """
     if max_distance is not None and max_distance < 0:
         raise ValueError(f"max_distance is {max_distance}; expected at least 0 bases.")
@@ -202,6 +229,18 @@ def contact_of_pairs(
     ValueError
         As for :func:`read_contacts`; there is no contact on any of the chromosomes; a position is not on its
         chromosome, or not a whole number; the arrays differ in length.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import eregtools as er
+    >>> small = er.datasets.SimulationConfig(
+    ...     n_chromosomes=2, chromosome_length=200_000, n_genes=20, n_elements=60, n_variants=10
+    ... )
+    >>> simulation = er.datasets.simulate(tempfile.mkdtemp(), config=small)
+    >>> near, far = er.io.contact_of_pairs(simulation.paths["contacts"], "chr1", [20_000, 20_000], [45_000, 190_000])
+    >>> bool(near > far)
+    True
     """
     first, second = np.asarray(a).reshape(-1), np.asarray(b).reshape(-1)
     names = pd.Series([chroms] * len(first) if isinstance(chroms, str) else np.asarray(chroms), dtype=object)

@@ -52,6 +52,7 @@ def write_ernas(mdata: MuData, path: str | Path, *, sample: str | None = None, m
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import pandas as pd
     >>> import eregtools as er
     >>> mdata = er.datasets.three_genes()
@@ -63,9 +64,7 @@ def write_ernas(mdata: MuData, path: str | Path, *, sample: str | None = None, m
     0       chr1   3000  3400  eRNA:chr1:3000-3400
     """
     target = Path(path).expanduser()
-    kind = Path(target.name.removesuffix(".gz")).suffix if target.suffix == ".gz" else target.suffix
-    if kind not in (".bed", ".bw") or (target.suffix == ".gz" and kind != ".bed"):
-        raise ValueError(f"{target}: expected a name that ends in .bed, .bed.gz or .bw")
+    kind = kind_of(target)
     ernas = require_modality(mdata, Modality.ernas)
     sizes = object_chrom_sizes(mdata)
     table = _table(ernas, sample, max_qvalue, sizes)
@@ -75,6 +74,20 @@ def write_ernas(mdata: MuData, path: str | Path, *, sample: str | None = None, m
         text = "\t".join(_HEADER) + "\n" + table.to_csv(sep="\t", header=False, index=False, float_format="%.6g")
         content = text.encode()
         store.write_bytes(gzip.compress(content, mtime=0) if target.suffix == ".gz" else content, target)
+
+
+def kind_of(path: Path) -> str:
+    """Tell by its ending what a file of loci is: ``".bed"`` or ``".bw"``.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    kind = Path(path.name.removesuffix(".gz")).suffix if path.suffix == ".gz" else path.suffix
+    if kind not in (".bed", ".bw") or (path.suffix == ".gz" and kind != ".bed"):
+        raise ValueError(f"{path}: expected a name that ends in .bed, .bed.gz or .bw")
+    return kind
 
 
 def _table(ernas: AnnData, sample: str | None, max_qvalue: float | None, sizes: dict[str, int]) -> pd.DataFrame:

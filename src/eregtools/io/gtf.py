@@ -64,9 +64,11 @@ def read_gtf(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.gtf"
     >>> _ = path.write_text('chr1\tx\tgene\t11\t20\t.\t-\t.\tgene_id "ENSG1.2"; gene_name "A";\n')
-    >>> read_gtf(path, strip_version=True)
+    >>> er.io.read_gtf(path, strip_version=True)
       Chromosome  Start  End Strand feature gene_id gene_name
     0       chr1     10   20      -    gene   ENSG1         A
     """
@@ -144,9 +146,11 @@ def read_genes(path: str | Path, *, strip_version: bool = False) -> pd.DataFrame
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.gtf"
     >>> _ = path.write_text('chr1\tx\tgene\t11\t20\t.\t-\t.\tgene_id "G1"; gene_name "A";\n')
-    >>> read_genes(path)
+    >>> er.io.read_genes(path)
       Chromosome  Start  End Strand  tss gene_id gene_name
     0       chr1     10   20      -   19      G1         A
     """

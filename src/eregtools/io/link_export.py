@@ -82,6 +82,7 @@ def write_bedpe(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import eregtools as er
     >>> mdata = er.datasets.three_genes()
     >>> er.pp.link(mdata)
@@ -150,6 +151,7 @@ def write_interact(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import eregtools as er
     >>> mdata = er.datasets.three_genes()
     >>> er.pp.link(mdata)
@@ -228,6 +230,7 @@ def write_longrange(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> import eregtools as er
     >>> mdata = er.datasets.three_genes()
     >>> er.pp.link(mdata)

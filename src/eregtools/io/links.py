@@ -71,12 +71,14 @@ def read_abc(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "EnhancerPredictions.tsv"
     >>> _ = path.write_text(
     ...     "chr\tstart\tend\tname\tTargetGene\tTargetGeneTSS\tCellType\tABC.Score\n"
     ...     "chr22\t100\t600\te1\tBCR\t5000\tK562\t0.25\n"
     ... )
-    >>> read_abc(path)
+    >>> er.io.read_abc(path)
       Chromosome  Start  End gene   tss cell_type name  ABC.Score
     0      chr22    100  600  BCR  5000      K562   e1       0.25
     """
@@ -104,6 +106,20 @@ def read_re2g(path: str | Path) -> pd.DataFrame:
         There is no such file.
     ValueError
         A column is missing, or a row is not an interval; the file is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
+    >>> path = Path(tempfile.mkdtemp()) / "thresholded_predictions.tsv"
+    >>> _ = path.write_text(
+    ...     "#chr\tstart\tend\tname\tTargetGene\tTargetGeneEnsemblID\tTargetGeneTSS\tCellType\tENCODE-rE2G.Score\n"
+    ...     "chr22\t100\t600\te1\tBCR\tENSG00000186716\t5000\tK562\t0.4\n"
+    ... )
+    >>> er.io.read_re2g(path)[["gene", "gene_id", "tss", "ENCODE-rE2G.Score"]]
+      gene          gene_id   tss  ENCODE-rE2G.Score
+    0  BCR  ENSG00000186716  5000                0.4
     """
     frame, lines = _read_pairs(Path(path), _PREDICTION, (GENE,), "ENCODE-rE2G predictions", "read_re2g", _RE2G_SCORE)
     return _check(frame, lines, Path(path))
@@ -142,12 +158,14 @@ def read_crispr(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "crispr.tsv"
     >>> _ = path.write_text(
     ...     "chrom\tchromStart\tchromEnd\tmeasuredGeneSymbol\tstartTSS\tEffectSize\tSignificant\n"
     ...     "chr1\t100\t600\tA\t9000\t-0.3\tTRUE\nchr1\t100\t600\tB\t7000\t0.2\tTRUE\n"
     ... )
-    >>> read_crispr(path)[["gene", "tss", "effect_size", "significant", "positive"]]
+    >>> er.io.read_crispr(path)[["gene", "tss", "effect_size", "significant", "positive"]]
       gene   tss  effect_size  significant  positive
     0    A  9000         -0.3         True      True
     1    B  7000          0.2         True     False
@@ -193,9 +211,11 @@ def read_bedpe(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "loops.bedpe"
     >>> _ = path.write_text("chr1\t100\t200\tchr1\t900\t950\tloop1\t7\n")
-    >>> read_bedpe(path)
+    >>> er.io.read_bedpe(path)
       Chromosome  Start  End Chromosome2  Start2  End2   Name  Score
     0       chr1    100  200        chr1     900   950  loop1    7.0
     """

@@ -70,10 +70,12 @@ def read_meme(path: str | Path) -> dict[str, Pwm]:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.meme"
     >>> rows = "letter-probability matrix: alength= 4 w= 2\n0.9 0 0 0.1\n0 0.5 0.5 0\n"
     >>> _ = path.write_text(f"MEME version 4\n\nMOTIF MA1 toy\n{rows}")
-    >>> motifs = read_meme(path)
+    >>> motifs = er.io.read_meme(path)
     >>> list(motifs), motifs["MA1 toy"].shape
     (['MA1 toy'], (2, 4))
     """
@@ -123,9 +125,12 @@ def write_meme(motifs: Motifs, path: str | Path) -> None:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.meme"
-    >>> write_meme({"all": np.full((3, 4), 0.25)}, path)
-    >>> read_meme(path)["all"][0].tolist()
+    >>> er.io.write_meme({"all": np.full((3, 4), 0.25)}, path)
+    >>> er.io.read_meme(path)["all"][0].tolist()
     [0.25, 0.25, 0.25, 0.25]
     """
     lines = list(_HEADER)

@@ -65,10 +65,12 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "K562.csv"
     >>> columns = "enhancer_chrom,enhancer_start,enhancer_end,promoter_chrom,promoter_start,promoter_end,label"
     >>> _ = path.write_text(columns + "\nchr1,6454864,6455189,chr1,6613082,6615021,1\n")
-    >>> read_pairs(path)
+    >>> er.io.read_pairs(path)
       Chromosome    Start      End Chromosome2   Start2     End2  label
     0       chr1  6454864  6455189        chr1  6613082  6615021      1
     """

@@ -56,10 +56,12 @@ def region_table(regions: AnnData | str | Path) -> tuple[AnnData, pd.DataFrame]:
 
     Examples
     --------
-    >>> import numpy as np, pandas as pd
+    >>> import numpy as np
+    >>> import pandas as pd
     >>> from anndata import AnnData
+    >>> import eregtools as er
     >>> var = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [600]}, index=["0"])
-    >>> _, table = region_table(AnnData(np.ones((2, 1)), var=var))
+    >>> _, table = er.io.region_table(AnnData(np.ones((2, 1)), var=var))
     >>> table
       Chromosome  Start  End
     0       chr1    100  600

@@ -42,9 +42,11 @@ def read_table(path: str | Path, *, index: str | int | None = None) -> pd.DataFr
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "counts.tsv"
     >>> _ = path.write_text("gene\tK562\nG1\t3\nG2\t0\n")
-    >>> read_table(path, index="gene")
+    >>> er.io.read_table(path, index="gene")
           K562
     gene
     G1       3
@@ -93,9 +95,11 @@ def read_intervals_table(path: str | Path) -> pd.DataFrame:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "regions.tsv"
     >>> _ = path.write_text("name\tchrom\tchromStart\tchromEnd\nx\tchr1\t5\t9\n")
-    >>> read_intervals_table(path)
+    >>> er.io.read_intervals_table(path)
       Chromosome  Start  End name
     0       chr1      5    9    x
     """

@@ -63,12 +63,14 @@ def read_vcf(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import eregtools as er
     >>> path = Path(tempfile.mkdtemp()) / "toy.vcf"
     >>> _ = path.write_text(
     ...     "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     ...     "chr1\t11\trs1\tA\tG\t50\tPASS\t.\nchr1\t20\t.\tCT\tC,CTT\t.\t.\t.\n"
     ... )
-    >>> read_vcf(path)[["Chromosome", "Start", "End", "Name", "Ref", "Alt"]]
+    >>> er.io.read_vcf(path)[["Chromosome", "Start", "End", "Name", "Ref", "Alt"]]
       Chromosome  Start  End            Name Ref  Alt
     0       chr1     10   11             rs1   A    G
     1       chr1     19   21    chr1:20:CT:C  CT    C

@@ -157,7 +157,7 @@ def _biosamples(about: Mapping[str, Any]) -> list[str]:
 
 
 def _what(model: Model[Any]) -> str:
-    return inspect.cleandoc(type(model).__doc__ or "").split("\n\nExamples\n")[0]
+    return inspect.cleandoc(type(model).__doc__ or "").split("\n\nParameters\n")[0]
 
 
 def _architecture(model: Model[Any]) -> str:

@@ -51,6 +51,18 @@ class EPInformerConfig:
         Channels of the convolutional tower's stem and four blocks.
     tower_batchnorm, head_batchnorm
         Batch normalisation in the convolutional tower and in the dilated head.
+
+    Raises
+    ------
+    ValueError
+        Numbers of features, window, sizes or channels that do not make a network; the message says which.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.models.EPInformerConfig(window=512, embedding_dim=32, n_layers=1)
+    >>> sum(weights.numel() for weights in er.models.EPInformer(config).parameters())
+    299498
     """
 
     n_slot_features: int = 3
@@ -105,6 +117,30 @@ class EPInformer(Model[EPInformerConfig]):
     Each slot's sequence (slot 0: promoter) is encoded by itself; slot features are fused with the embedding;
     attention lets the promoter read its enhancers; the promoter's last state and the gene's features give the
     expression. Without positional encoding: the order of enhancers is of no consequence.
+
+    Parameters
+    ----------
+    config
+        Architecture; ``None``: the published one, with three features of a slot and nine of a gene.
+
+    Attributes
+    ----------
+    config
+        The architecture.
+    provenance
+        What is known of the weights: biosample, assay, fold, chromosomes left out, recipe and hashes.
+
+    Raises
+    ------
+    ValueError
+        Features given in a call are not as many as those of the architecture.
+
+    Notes
+    -----
+    Called with sequence codes uint8 ``(n, slots, window)`` (0–3 = A C G T, 4 = unknown), slot features
+    ``(n, slots, n_slot_features)``, gene features ``(n, n_gene_features)`` and padding ``(n, slots)``; gives
+    ``expression`` ``(n,)`` on the scale of the training target and ``attention`` ``(n_layers, n, slots)``, the
+    promoter's weights. Source: Lin, Luo and Pinello, Nature Communications 2026.
 
     Examples
     --------
@@ -238,6 +274,18 @@ class EPInformerSeqConfig:
         Channels of the convolutional tower's stem and four blocks.
     tower_batchnorm
         Batch normalisation in the convolutional tower.
+
+    Raises
+    ------
+    ValueError
+        ``window`` is no multiple of 16, or there are not five ``tower_channels``.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.models.EPInformerSeqConfig(window=512, hidden=64)
+    >>> sum(weights.numel() for weights in er.models.EPInformerSeq(config).parameters())
+    477377
     """
 
     window: int = 256
@@ -261,6 +309,23 @@ def _check_channels(config: EPInformerConfig | EPInformerSeqConfig) -> None:
 
 class EPInformerSeq(Model[EPInformerSeqConfig]):
     """Activity of a 256-bp sequence, log2(0.1 + activity); its tower is where EPInformer's starts from.
+
+    Parameters
+    ----------
+    config
+        Architecture; ``None``: the published one.
+
+    Attributes
+    ----------
+    config
+        The architecture.
+    provenance
+        What is known of the weights: biosample, assay, fold, chromosomes left out, recipe and hashes.
+
+    Notes
+    -----
+    Called with sequence codes uint8 ``(n, window)`` (0–3 = A C G T, 4 = unknown); gives log2(0.1 + activity) ``(n,)``,
+    where activity is in reads per million. Source: Lin, Luo and Pinello, Nature Communications 2026.
 
     Examples
     --------

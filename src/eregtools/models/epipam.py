@@ -152,6 +152,29 @@ class EPIPAM(Model[EPIPAMConfig]):
     and is there for training. Sequence is read on the genome's plus strand. The last positions of a window (256 bp of
     the standard ones) are in no bin of the last stage.
 
+    Parameters
+    ----------
+    config
+        Architecture; ``None``: that of the paper, for windows of 3,000 and 2,000 bp.
+
+    Attributes
+    ----------
+    config
+        The architecture.
+    provenance
+        What is known of the weights: biosample, assay, fold, chromosomes left out, recipe and hashes.
+
+    Raises
+    ------
+    ValueError
+        Windows given in a call are not of the architecture's lengths.
+
+    Notes
+    -----
+    Called with sequence codes uint8 ``(n, enhancer length)`` and ``(n, promoter length)`` (0–3 = A C G T, 4 = unknown);
+    gives ``logit``, log odds ``(n,)``, and with ``with_attention=True`` of each stage the relations
+    ``(n, enhancer bins, promoter bins)`` and weights. Source: Liu, Zhu and Zhang, Computational Biomedicine 2026.
+
     Examples
     --------
     >>> import torch

@@ -45,6 +45,21 @@ class EPIPAMConfig:
         Read windows of any length down to the minimum: bins beyond a window's end are masked, the main head reads
         ``bins`` of the last stage, pooled, and the auxiliary head as many relations as of windows of full length.
         Not in the paper; windows of full length give the same as without.
+
+    Raises
+    ------
+    ValueError
+        Windows too short for the stages, stages of different number, or another embedding; the message says which.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.models.EPIPAMConfig.preset("1000x1000")
+    >>> config.bins("enhancer"), config.bins("promoter")
+    ((122, 27, 5), (122, 27, 5))
+    >>> er.models.EPIPAMConfig(enhancer_length=500)
+    Traceback (most recent call last):
+    ValueError: the enhancer window is 500 bp; ... need at least 1244 bp. Choose longer windows or smaller pools
     """
 
     enhancer_length: int = 3000

@@ -76,6 +76,18 @@ class ERNAformerConfig:
         How reads per million become signal (:class:`eregtools.batches.loci.Squash`).
     contrast_width
         Width of the running mean that local contrast is against, in bp.
+
+    Raises
+    ------
+    ValueError
+        Lengths, sizes or shares that do not make a network; the message says which.
+
+    Examples
+    --------
+    >>> import eregtools as er
+    >>> config = er.models.ERNAformerConfig.preset("small", seq_len=1024)
+    >>> config.n_layers, config.seq_len // 32
+    (2, 32)
     """
 
     seq_len: int = 4096
@@ -164,6 +176,29 @@ class ERNAformer(Model[ERNAformerConfig]):
     token of the stems depends on 96 bp around it and nothing else, so that stems may run over a whole chromosome.
 
     An independent implementation: the authors' code, weights and settings are not public.
+
+    Parameters
+    ----------
+    config
+        Architecture; ``None``: the preset ``"base"``, with windows of 4,096 bp.
+
+    Attributes
+    ----------
+    config
+        The architecture.
+    provenance
+        What is known of the weights: biosample, assay, fold, chromosomes left out, recipe and hashes.
+
+    Raises
+    ------
+    ValueError
+        Windows given in a call are not of the architecture's length.
+
+    Notes
+    -----
+    Called with sequence codes uint8 ``(n, seq_len + 2 halo)`` (0–3 = A C G T, 4 = unknown) and signal
+    ``(n, 5, (seq_len + 2 halo) / 8)``; gives log odds ``window`` ``(n,)`` and ``bins`` ``(n, seq_len / 32)``. The
+    system is that of Yu et al. (eRNAformer, bioRxiv 2026).
 
     Examples
     --------

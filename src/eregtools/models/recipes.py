@@ -251,6 +251,15 @@ def get_recipe(
     gene_tracks
         Layers of genes, given to them alone as log(1 + x); with ``"log"`` only.
 
+    Returns
+    -------
+    The recipe: ``slot_features`` and ``gene_features`` in the order in which a model takes them, with their transforms.
+
+    Raises
+    ------
+    ValueError
+        There is no such recipe, it takes no tracks, or it does not have so many features.
+
     Examples
     --------
     >>> from eregtools.models.recipes import get_recipe

@@ -163,9 +163,9 @@ def load(name: str | Path) -> EPInformer | EPInformerSeq | EPIPAM | ERNAformer:
     ----------
     name
         A folder written by ``model.save`` or a published ``.pt`` file; else the name of a published model (see
-        :func:`list_models`) or of one that comes with the package, such as ``"EPInformer-small-simulated"``; else a
-        repository of the Hugging Face Hub that holds what ``model.save`` wrote: ``owner/name``,
-        ``owner/name@revision``, or with a folder in it ``owner/name/fold3``.
+        :func:`eregtools.models.list`) or of one that comes with the package, such as
+        ``"EPInformer-small-simulated"``; else a repository of the Hugging Face Hub that holds what ``model.save``
+        wrote: ``owner/name``, ``owner/name@revision``, or with a folder in it ``owner/name/fold3``.
 
     Returns
     -------
@@ -192,7 +192,9 @@ def load(name: str | Path) -> EPInformer | EPInformerSeq | EPIPAM | ERNAformer:
     Examples
     --------
     >>> import eregtools as er
-    >>> model = er.models.load("my_models/fold1")  # doctest: +SKIP
+    >>> model = er.models.load("ERNAformer-small-simulated")
+    >>> type(model).__name__, model.config.seq_len, model.provenance["simulated"]
+    ('ERNAformer', 1024, True)
     >>> model = er.models.load("EPInformer-PE-Activity/K562/CAGE/fold1")  # doctest: +SKIP
     >>> model = er.models.load("owner/name/fold1")  # doctest: +SKIP
     """
@@ -252,9 +254,42 @@ def _is_a_set(name: str | Path, folds: Iterable[str]) -> KeyError:
 def load_published(path: str | Path) -> EPInformer | EPInformerSeq | EPIPAM:
     """Read a checkpoint of EPInformer or EPIPAM as the authors' code writes it.
 
-    What the registry knows of its hash goes to ``provenance``.
+    The architecture is recognised from the names and shapes of the stored tensors. Nothing in the file is executed.
 
-    See :func:`eregtools.models.published.load_published` for what is read and what is refused.
+    Parameters
+    ----------
+    path
+        A ``.pt`` file.
+
+    Returns
+    -------
+    The model, on the CPU, in evaluation mode. What is known of a file of this hash (biosample, assay, fold, recipe) is
+    in ``model.provenance``; otherwise the name of the file, its hash and the recipe that goes with the architecture.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is no checkpoint, wants to run code, or holds another architecture.
+
+    Notes
+    -----
+    Sources: github.com/pinellolab/EPInformer (MIT) for EPInformer and its enhancer predictor. Of EPIPAM no trained
+    weights are published; its authors' code writes such files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import torch
+    >>> import eregtools as er
+    >>> path = Path(tempfile.mkdtemp()) / "other.pt"
+    >>> torch.save({"linear.weight": torch.zeros(2, 3)}, path)
+    >>> er.models.load_published(path)
+    Traceback (most recent call last):
+    ValueError: ... holds another architecture: its tensors are named linear.weight; EPInformer has ...
+    >>> model = er.models.load_published("checkpoint_of_the_authors.pt")  # doctest: +SKIP
     """
     from eregtools.models.card import recipe_of
     from eregtools.models.published import load_published as read

@@ -1,4 +1,4 @@
-"""Figures of the object, ready for print. matplotlib is imported when the first figure is drawn."""
+"""Figures of the object, ready for print and for slides. matplotlib is imported when the first figure is drawn."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from eregtools.pl.links import links_heatmap, pr_curve
 from eregtools.pl.locus import locus
 from eregtools.pl.logo import logo
 from eregtools.pl.perturbation import attention, perturbation
+from eregtools.pl.theme import theme
 from eregtools.pl.training import training
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "perturbation",
     "position_attention",
     "pr_curve",
+    "theme",
     "training",
 ]

@@ -15,12 +15,17 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from eregtools.pl._style import BLUE, GREEN, ORANGE, VERMILLION
+from eregtools.pl._themes import in_force
 
 BASES: Final = "ACGT"
-COLORS: Final = dict(zip(BASES, (GREEN, BLUE, ORANGE, VERMILLION), strict=True))
 _GAP: Final = 0.04
 """Part of a position's width that is left empty."""
+
+
+def colors() -> dict[str, str]:
+    """Colour of each base."""
+    look = in_force()
+    return dict(zip(BASES, (look.green, look.blue, look.orange, look.vermillion), strict=True))
 
 
 @cache
@@ -59,7 +64,7 @@ def stacks(heights: np.ndarray) -> np.ndarray:
 
 def draw_letters(ax: Axes, left: np.ndarray, heights: np.ndarray) -> list[PathCollection]:
     """Draw letters of ``heights`` ``(length, 4)`` at ``left`` ``(length,)``, one wide; negative ones upside down."""
-    bottom, drawn = stacks(heights), []
+    bottom, drawn, shades = stacks(heights), [], colors()
     for number, base in enumerate(BASES):
         letter = _letter(base)
         outline = np.asarray(letter.vertices)
@@ -70,14 +75,14 @@ def draw_letters(ax: Axes, left: np.ndarray, heights: np.ndarray) -> list[PathCo
         shape[heights[at, number] < 0, :, 1] = 1 - outline[:, 1]
         vertices = corner[:, None] + shape * size[:, None]
         paths = [Path(corners, letter.codes) for corners in vertices]
-        drawn.append(PathCollection(paths, facecolors=COLORS[base], linewidths=0, label=base))
+        drawn.append(PathCollection(paths, facecolors=shades[base], linewidths=0, label=base))
         ax.add_collection(drawn[-1])
     return drawn
 
 
 def draw_bars(ax: Axes, left: np.ndarray, heights: np.ndarray) -> None:
     """Draw bars in the colours of the bases, for positions that are too narrow for letters."""
-    bottom = stacks(heights)
+    bottom, shades = stacks(heights), colors()
     for number, base in enumerate(BASES):
         at = np.flatnonzero(heights[:, number])
         ax.bar(
@@ -85,7 +90,7 @@ def draw_bars(ax: Axes, left: np.ndarray, heights: np.ndarray) -> None:
             np.abs(heights[at, number]),
             width=1.0,
             bottom=bottom[at, number],
-            color=COLORS[base],
+            color=shades[base],
             linewidth=0,
             label=base,
         )

@@ -18,6 +18,7 @@ from eregtools.get._select import gene_labels, layer_row
 from eregtools.pl import _layout, _panels, _style, _zoom
 from eregtools.pl._erna_tracks import Calls
 from eregtools.pl._region import Region, elements_in
+from eregtools.pl._themes import in_force
 
 _NARROWEST = 0.5
 """Inches that panels need."""
@@ -51,7 +52,7 @@ def draw_locus(
     scales = {track.name: _layout.Scale.of(track.values.values()) for track in tracks}
     beside = [*scales.values(), *(zoom.scales if zoom is not None else ())]
     left = _layout.left_margin(samples, beside)
-    figsize = figsize or (_style.ONE_COLUMN, None)
+    figsize = _style.in_print(figsize) or (_style.ONE_COLUMN, None)
     view = _layout.View(region, _width(figsize[0] - left - _layout.RIGHT, ax, title))
     placed = _placed_genes(mdata, genes, view)
     label_rows = _layout.label_rows(labels, enhancers, view)
@@ -70,10 +71,10 @@ def draw_locus(
     header = _layout.HEADER if arcs is not None or note or len(samples) == 1 else 0.05
 
     places, height = _layout.place_rows(rows, header)
-    colors = dict(zip(samples, _style.COLORS, strict=False))
+    colors = dict(zip(samples, in_force().colors, strict=False))
     label_at = _layout.ticks_width(beside) + 0.03
     top = height - header
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax):
         frame, panels = _panels.add_panels(rows, header, view, left=left, ax=ax, figsize=figsize, title=title)
         _panels.draw_guides(
             frame,
@@ -124,13 +125,13 @@ def candidates_in(mdata: MuData, samples: Sequence[str], enhancers: pd.DataFrame
 
 def _width(beside_labels: float, ax: Axes | None, title: str) -> float:
     """Inches between the left and right end of the panels."""
-    width = beside_labels if ax is None else ax.get_window_extent().width / ax.figure.dpi
+    width = beside_labels if ax is None else _style.size_of(ax)[0]
     if width < _NARROWEST:
         raise ValueError(
             f"{max(width, 0):.1f} in are left for the panels of {title!r} beside their labels; "
             "give more width by figsize= or ax="
         )
-    return float(width)
+    return width
 
 
 def _placed_genes(mdata: MuData, genes: pd.DataFrame, view: _layout.View) -> list[_layout.PlacedGene]:

@@ -13,17 +13,21 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import Colormap, ListedColormap, LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Affine2D, Bbox
 
 from eregtools.pl._paired import Paired
-from eregtools.pl._style import BLACK, BLUE, COLORS, ONE_COLUMN, SMALL, VERMILLION, new_figure, text_width
+from eregtools.pl._style import ONE_COLUMN, new_figure, text_width
+from eregtools.pl._themes import SMALL, Theme, in_force
 
 _COLUMNS: Final = 3
 """Most panels side by side."""
+
+_LIGHT: Final = (0.35, 1.0)
+"""Part of viridis that is seen on a dark ground."""
 
 _SCORES: Final = 0.33
 """Inches by which a figure is higher than wide, for the scores."""
@@ -65,12 +69,14 @@ def _padded(values: np.ndarray) -> tuple[float, float]:
 
 def draw_points(axes: Sequence[Axes], pairs: Sequence[Paired]) -> None:
     """One colour for all genes."""
+    look = in_force()
     for ax, pair in zip(axes, pairs, strict=True):
-        ax.scatter(pair.observed, pair.predicted, s=6, color=BLUE, alpha=0.5, linewidths=0)
+        ax.scatter(pair.observed, pair.predicted, s=look.area(6), color=look.blue, alpha=look.alpha(0.5), linewidths=0)
 
 
 def draw_density(axes: Sequence[Axes], pairs: Sequence[Paired]) -> None:
     """Hexagons coloured by the number of genes, on one scale for all panels."""
+    look = in_force()
     drawn = [
         ax.hexbin(
             pair.observed,
@@ -79,8 +85,8 @@ def draw_density(axes: Sequence[Axes], pairs: Sequence[Paired]) -> None:
             gridsize=45,
             mincnt=1,
             norm=LogNorm(),
-            cmap="viridis_r",
-            linewidths=0.1,
+            cmap=_counts(look),
+            linewidths=look.pt(0.1),
         )
         for ax, pair in zip(axes, pairs, strict=True)
     ]
@@ -94,20 +100,38 @@ def draw_density(axes: Sequence[Axes], pairs: Sequence[Paired]) -> None:
     bar.ax.tick_params(which="minor", right=False)
 
 
+def _counts(look: Theme) -> Colormap:
+    """Colours away from the paper with the number of genes."""
+    viridis = mpl.colormaps["viridis"]
+    return ListedColormap(viridis(np.linspace(*_LIGHT, 256))) if look.dark else viridis.reversed()
+
+
 def draw_categories(axes: Sequence[Axes], pairs: Sequence[Paired], column: pd.Series, *, raster: bool) -> None:
     """Genes in the colours of a column, with a legend beside the panels."""
     labels = column.astype(object).where(column.notna(), "none").astype(str)
     levels = sorted(labels.unique(), key=lambda level: (int(level) if level.isdecimal() else np.inf, level))
-    colors: list[Any] = list(COLORS[: len(levels)])
-    if len(levels) > len(COLORS):
-        colors = list(mpl.colormaps["viridis"](np.linspace(0, 0.95, len(levels))))
+    look = in_force()
+    colors: list[Any] = list(look.colors[: len(levels)])
+    if len(levels) > len(look.colors):
+        first, last = _LIGHT if look.dark else (0, 0.95)
+        colors = list(mpl.colormaps["viridis"](np.linspace(first, last, len(levels))))
     of_level = dict(zip(levels, colors, strict=True))
     for ax, pair in zip(axes, pairs, strict=True):
         shades = [of_level[level] for level in labels.to_numpy()[pair.genes]]
-        ax.scatter(pair.observed, pair.predicted, s=6, c=shades, alpha=0.6, linewidths=0, rasterized=raster)
-    handles = [Line2D([], [], ls="", marker="o", ms=3, color=shade, label=level) for level, shade in of_level.items()]
+        ax.scatter(
+            pair.observed,
+            pair.predicted,
+            s=look.area(6),
+            c=shades,
+            alpha=look.alpha(0.6),
+            linewidths=0,
+            rasterized=raster,
+        )
+    handles = [
+        Line2D([], [], ls="", marker="o", ms=look.pt(3), color=shade, label=level) for level, shade in of_level.items()
+    ]
     _rightmost(axes).legend(
-        handles=handles, title=str(column.name), title_fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.02, 1),
+        handles=handles, title=str(column.name), title_fontsize=look.small, loc="upper left", bbox_to_anchor=(1.02, 1),
         ncols=1 + len(levels) // 16, handletextpad=0.1, columnspacing=0.6, labelspacing=0.2, borderaxespad=0,
     )  # fmt: skip
 
@@ -126,7 +150,8 @@ def draw_line(ax: Axes, pair: Paired, *, same_scale: bool) -> None:
         y, label = np.polyval(np.polyfit(pair.observed, pair.predicted, 1), x), "least squares"
     else:
         return
-    ax.plot(x, y, color="0.3", lw=0.7, ls=(0, (4, 2)), label=label, scalex=False, scaley=False)
+    look = in_force()
+    ax.plot(x, y, color=look.grey(0.3), lw=look.pt(0.7), ls=(0, (4, 2)), label=label, scalex=False, scaley=False)
 
 
 def draw_names(ax: Axes, pair: Paired, marked: np.ndarray, names: np.ndarray, *, filled: bool) -> None:
@@ -140,28 +165,30 @@ def draw_names(ax: Axes, pair: Paired, marked: np.ndarray, names: np.ndarray, *,
     if at.isna().any():
         lacking = ", ".join(names[marked[at.isna().to_numpy()]])
         raise ValueError(f"cannot label {lacking}: no observed or no predicted value in {pair.sample}")
-    order = at.to_numpy(int)
+    look, order = in_force(), at.to_numpy(int)
     # A layout engine moves the Axes only when the figure is drawn.
     ax.figure.canvas.figure.draw_without_rendering()
-    to_inches = ax.figure.dpi_scale_trans.inverted()
+    to_inches = Affine2D().scale(1 / (look.scale * ax.figure.dpi))
     points = to_inches.transform(ax.transData.transform(np.column_stack([pair.observed, pair.predicted])))
     frame = to_inches.transform_bbox(ax.get_window_extent()).padded(-0.03)
     taken = [to_inches.transform_bbox(text.get_window_extent()) for text in ax.texts]
     taken += [Bbox.from_extents(x - 0.03, y - 0.03, x + 0.03, y + 0.03) for x, y in points[order]]
     ax.scatter(
-        pair.observed[order], pair.predicted[order], s=11, color=VERMILLION if filled else "none",
-        edgecolors=BLACK, linewidths=0.5, zorder=3,
+        pair.observed[order], pair.predicted[order], s=look.area(11),
+        color=look.vermillion if filled else "none", edgecolors=look.ink, linewidths=look.pt(0.5), zorder=3,
     )  # fmt: skip
     for point in order:
         name = names[pair.genes[point]]
         box = _free_place(points[point], text_width(name), points, frame, taken)
         taken.append(box)
-        offset = (np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2 - points[point]) * 72
+        offset = (np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2 - points[point]) * look.pt(72)
         ax.annotate(
             name, (pair.observed[point], pair.predicted[point]), xytext=offset, textcoords="offset points",
-            ha="center", va="center", size=SMALL, color=BLACK, zorder=5, parse_math=False,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.3", "shrinkA": 0, "shrinkB": 1},
-            path_effects=[withStroke(linewidth=1.5, foreground="white")],
+            ha="center", va="center", size=look.small, color=look.ink, zorder=5, parse_math=False,
+            arrowprops={
+                "arrowstyle": "-", "lw": look.pt(0.5), "color": look.grey(0.3), "shrinkA": 0, "shrinkB": look.pt(1)
+            },
+            path_effects=[withStroke(linewidth=look.pt(1.5), foreground=look.paper)],
         )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
-"""What all figures share: colours, sizes of type, and the geometry of labels in inches.
+"""What all figures share: how they are made and shown, and the geometry of labels in inches.
 
-Imports matplotlib; import it inside functions only, as ``_layout``, ``_panels`` and ``_scatter``, which build on it.
+Inches are those of print; a figure is as many times as large as its theme says. Imports matplotlib; import it inside
+functions only, as ``_layout``, ``_panels`` and ``_scatter``, which build on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import matplotlib as mpl
@@ -17,48 +19,16 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
+from eregtools.pl._themes import SMALL, Theme, in_force
+
 T = TypeVar("T")
+H = TypeVar("H", float, float | None)
 
 MM: Final = 1 / 25.4
 """Inches in a millimetre."""
 
 ONE_COLUMN: Final = 89 * MM
 """Width of one journal column in inches."""
-
-SMALL: Final = 6.0
-"""Points; the smallest type that journals print."""
-
-NORMAL: Final = 7.0
-"""Points; titles and axis labels."""
-
-BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY, YELLOW, BLACK = "#E69F00", "#56B4E9", "#F0E442", "#000000"
-COLORS: Final = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-"""Okabe and Ito (2008), told apart with every kind of colour vision; yellow is kept for backgrounds."""
-
-GREY: Final = "0.45"
-"""Things beside the point."""
-
-RC: Final[Any] = {
-    "font.size": SMALL,
-    "axes.labelsize": SMALL,
-    "axes.titlesize": NORMAL,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
-    "legend.frameon": False,
-    "axes.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "xtick.major.size": 2.0,
-    "ytick.major.size": 2.0,
-    "xtick.major.pad": 2.0,
-    "ytick.major.pad": 1.5,
-    "axes.labelpad": 2.0,
-}
 
 _SAVING: Final[Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none"}
 
@@ -74,11 +44,52 @@ class PrintFigure(Figure):
             super().savefig(*args, **kwargs)
 
 
+@contextmanager
+def drawing(ax: Any = None) -> Iterator[Theme]:
+    """Parameters of the theme in force while a figure is drawn.
+
+    On a dark theme the figures of given Axes take its ground, and these Axes its colours.
+    """
+    look = in_force()
+    with mpl.rc_context(look.rc):
+        if look.dark:
+            for given in np.ravel(np.array([] if ax is None else ax, dtype=object)):
+                _darken(given, look)
+        yield look
+
+
+def _darken(ax: Axes, look: Theme) -> None:
+    figure = ax.figure.get_figure(root=True)
+    assert figure is not None
+    figure.set_facecolor(look.paper)
+    ax.set_facecolor(look.paper)
+    ax.spines[:].set_color(look.ink)
+    ax.tick_params(which="both", color=look.ink, labelcolor=look.ink)
+    for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
+        text.set_color(look.ink)
+
+
 def new_figure(width: float, height: float) -> PrintFigure:
-    """Empty figure of a size in inches, at 150 dpi on screen and 300 in files."""
-    figure = plt.figure(figsize=(width, height), dpi=150, FigureClass=PrintFigure)
+    """Empty figure of a size in inches of print, at 150 dpi on screen and 300 in files."""
+    scale = in_force().scale
+    figure = plt.figure(figsize=(scale * width, scale * height), dpi=150, FigureClass=PrintFigure)
     assert isinstance(figure, PrintFigure)
     return figure
+
+
+def size_of(ax: Axes) -> tuple[float, float]:
+    """Width and height of Axes in inches of print."""
+    box, inch = ax.get_window_extent(), in_force().scale * ax.figure.dpi
+    return float(box.width) / inch, float(box.height) / inch
+
+
+def in_print(figsize: tuple[float, H] | None) -> tuple[float, H] | None:
+    """Inches of print of a size that was given in inches."""
+    if figsize is None:
+        return None
+    scale = in_force().scale
+    width, height = figsize
+    return width / scale, None if height is None else height / scale
 
 
 def finish(drawn: T, *, show: bool | None, own_figure: bool) -> T | None:
@@ -95,7 +106,7 @@ def finish(drawn: T, *, show: bool | None, own_figure: bool) -> T | None:
 
 
 def text_width(text: str, size: float = SMALL, *, weight: str = "normal") -> float:
-    """Width of a line of text in inches, known before anything is drawn."""
+    """Width of a line of text in inches of print, known before anything is drawn."""
     width, _, _ = text_to_path.get_text_width_height_descent(
         text, FontProperties(size=size, weight=weight), ismath=False
     )

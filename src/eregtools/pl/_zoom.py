@@ -23,7 +23,7 @@ from eregtools.get._select import find_gene, gene_labels
 from eregtools.io.attributions import attributed_windows, mean_attribution
 from eregtools.pl import _layout, _panels
 from eregtools.pl._region import Region
-from eregtools.pl._style import GREY, YELLOW
+from eregtools.pl._themes import in_force
 from eregtools.pl.logo import logo as draw_logo
 from eregtools.ranges import parse_region
 from eregtools.tl.expression import object_genome
@@ -131,18 +131,20 @@ def draw_zoom(
 
 
 def _band(frame: Axes, ends: np.ndarray, bottom: float, top: float) -> None:
-    frame.fill_between(ends, bottom, top, color=YELLOW, alpha=0.35, lw=0)
+    look = in_force()
+    frame.fill_between(ends, bottom, top, color=look.yellow, alpha=look.band, lw=0)
 
 
 def _fan(frame: Axes, ends: np.ndarray, above: float, width: float, below: float) -> None:
     """Trapezoid from a part of what is above to all of what is below."""
-    frame.fill([ends[0], ends[1], width, 0], [above, above, below, below], color=YELLOW, alpha=0.35, lw=0)
+    look = in_force()
+    frame.fill([ends[0], ends[1], width, 0], [above, above, below, below], color=look.yellow, alpha=look.band, lw=0)
 
 
 def _draw_window(ax: Axes, zoom: Zoom) -> None:
     made = np.isfinite(zoom.values)
     at = np.arange(zoom.start, zoom.end)[made]
-    ax.bar(at, zoom.values[made], 1.0, align="edge", color=GREY, linewidth=0)
+    ax.bar(at, zoom.values[made], 1.0, align="edge", color=in_force().beside, linewidth=0)
     ax.set_xlim(zoom.start, zoom.end)
 
 

@@ -79,23 +79,24 @@ def erna_profile(
 
     Examples
     --------
-    >>> import tempfile
-    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
-    >>> import eregtools as er
-    >>> from eregtools.coverage import CoverageWriter
-    >>> values = np.zeros((2, 1_000), dtype=np.float32)
-    >>> for centre in (200, 500, 800):  # in bins of 8 bp
-    ...     values[0, centre + 4 : centre + 40], values[1, centre - 40 : centre - 4] = 3, 2
-    >>> folder = tempfile.mkdtemp() + "/coverage.zarr"
-    >>> with CoverageWriter(folder, {"chr1": 8_000}) as writer:
-    ...     writer.add("K562", {"chr1": values}, library_size=1e6, read_length=50)
-    >>> var = pd.DataFrame({"Chromosome": "chr1", "Start": [1_400, 3_800, 6_200], "End": [1_800, 4_200, 6_600]})
-    >>> var.index = [f"eRNA:chr1:{start}-{end}" for start, end in zip(var["Start"], var["End"])]
-    >>> loci = ad.AnnData(np.ones((1, 3), dtype=np.float32), obs=pd.DataFrame(index=["K562"]), var=var)
-    >>> mdata = md.MuData({"ernas": loci})
-    >>> axes = er.pl.erna_profile(mdata, coverage=folder, flank=800, show=False)
+    .. plot::
+        :include-source:
+
+        >>> import tempfile
+        >>> import eregtools as er
+        >>> small = er.datasets.ErnaGenomeConfig(
+        ...     n_chromosomes=1, chromosome_length=1_000_000, genes=12, libraries=["stranded"], negative=()
+        ... )
+        >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+        >>> mdata = er.pp.assemble(
+        ...     genes=world.paths["genes"], enhancers=world.paths["open"], samples=["s1"], genome=world.paths["genome"]
+        ... )
+        >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+        >>> er.pp.candidate_ernas(mdata, "bed", source=world.paths["ernas"])
+        >>> axes = er.pl.erna_profile(mdata, flank=1_000)
+
     >>> [ax.get_label() for ax in axes]
-    ['profile:K562', 'heatmap:K562']
+    ['profile:s1', 'heatmap:s1']
     """
     from eregtools.pl._profile import draw_profile
     from eregtools.tl._erna_windows import centres_of, track_windows

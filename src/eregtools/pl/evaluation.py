@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from eregtools.pl._themes import Theme, in_force
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -38,14 +40,9 @@ PREDICTORS: Final = {
 }
 """Predictors of the ``er.tl.evaluate_…`` functions in words; others by their name."""
 
-_COLORS: Final = {"model": "#0072B2", "shuffled": "#D55E00"}
-"""What is not a baseline."""
-
 _POOLED, _MEAN = "pooled", "mean"
 
 _MINUS: Final = "\N{MINUS SIGN}"
-
-_DASHED: Final[dict[str, Any]] = {"lw": 0.6, "ls": (0, (3, 2))}
 
 _FLOOR: Final = {"r2": -1.0}
 """Below this a score says no more; what is lower stands at the edge as an arrow."""
@@ -97,13 +94,20 @@ def performance_by_fold(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import eregtools as er
-    >>> rows = [("model", "pooled", 0.86), ("model", 1, 0.88), ("model", 2, 0.84), ("trees", "pooled", 0.87)]
-    >>> table = pd.DataFrame(rows, columns=["predictor", "fold", "pearson"]).assign(sample="K562", n=18_377)
-    >>> ax = er.pl.performance_by_fold(table, show=False)
-    >>> [label.get_text() for label in ax.get_yticklabels()]
-    ['model', 'trees, no sequence']
+    No chromosome of this object was seen in training, so that each can be a fold of the same model:
+
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.pp.split(mdata, {k: {"valid": ["chr8"], "test": [f"chr{k}"]} for k in (1, 2, 3)})
+        >>> model = er.models.load("EPInformer-small-simulated")
+        >>> table = er.tl.evaluate_expression(mdata, {k: model for k in (1, 2, 3)}, assay="RNA", n_bootstrap=200)
+        >>> ax = er.pl.performance_by_fold(table)
+
+    >>> [label.get_text() for label in ax.get_yticklabels()][:3]
+    ['model', 'model, shuffled sequence', 'trees, no sequence']
     """
     from eregtools.pl import _style
 
@@ -112,7 +116,7 @@ def performance_by_fold(
     _check(table, metric)
     table = table[table["fold"] != _MEAN]
     samples = table["sample"].unique().tolist()
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax) as look:
         axes = _axes(ax, table, samples)
         limits = _limits(table, metric)
         for axis, sample in zip(axes, samples, strict=True):
@@ -120,8 +124,9 @@ def performance_by_fold(
             axis.set_label(str(sample))
             axis.set_xlim(*limits)
             _draw(axis, own, metric)
-            axis.set_title("\n".join(_title(own, metric)), loc="left", size=_style.SMALL, linespacing=1.25, pad=3)
-        axes[-1].set_xlabel(METRICS[metric], size=_style.NORMAL)
+            title = "\n".join(_title(own, metric))
+            axis.set_title(title, loc="left", size=look.small, linespacing=1.25, pad=look.pt(3))
+        axes[-1].set_xlabel(METRICS[metric], size=look.normal)
         _legend(axes[-1])
     shown = _style.finish(axes, show=show, own_figure=ax is None)
     return shown[0] if shown is not None and len(shown) == 1 else shown
@@ -179,36 +184,43 @@ def _draw(ax: Axes, table: pd.DataFrame, metric: str) -> None:
     """Rows of one biosample's predictors, from top to bottom."""
     from matplotlib.ticker import MaxNLocator
 
-    from eregtools.pl import _style
-
+    look = in_force()
     predictors = table["predictor"].unique().tolist()
     folds = [fold for fold in table["fold"].unique() if fold != _POOLED]
     place = dict(zip(folds, np.linspace(-_SPREAD, _SPREAD, len(folds)) if len(folds) > 1 else [0.0], strict=True))
     floor = _FLOOR.get(metric, -np.inf)
+    dots: dict[str, Any] = {"marker": "o", "s": look.area(9), "alpha": look.alpha(0.45)}
+    diamond: dict[str, Any] = {"marker": "D", "s": look.area(14)}
     for y, predictor in enumerate(predictors):
         own = table[table["predictor"] == predictor]
-        color = _COLORS.get(predictor, "0.25")
+        color = {"model": look.blue, "shuffled": look.vermillion}.get(predictor, look.grey(0.25))
         of_fold = own[own["fold"] != _POOLED].dropna(subset=[metric])
         at = y + of_fold["fold"].map(place).to_numpy(dtype=float)
-        _marks(ax, of_fold[metric], at, floor, marker="o", s=9, color=color, alpha=0.45, label=f"{predictor}: folds")
+        _marks(ax, of_fold[metric], at, floor, **dots, color=color, label=f"{predictor}: folds")
         pooled = own[own["fold"] == _POOLED].iloc[0]
         low, high = (float(pooled.get(f"{metric}_{side}", np.nan)) for side in ("low", "high"))
         if np.isfinite([low, high]).all():
-            ax.plot([low, high], [y, y], color=color, lw=1.4, solid_capstyle="butt", label=f"{predictor}: interval")
+            ax.plot(
+                [low, high], [y, y], color=color, lw=look.pt(1.4), solid_capstyle="butt", label=f"{predictor}: interval"
+            )
         known = pooled[[metric]].astype(float).dropna()
-        _marks(ax, known, np.full(len(known), y), floor, marker="D", s=14, color=color, label=f"{predictor}: pooled")
+        _marks(ax, known, np.full(len(known), y), floor, **diamond, color=color, label=f"{predictor}: pooled")
         text = f"{known.iloc[0]:.3f}".replace("-", _MINUS) if len(known) else "not known"
         ax.annotate(
-            text, (1, y), (4, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center",
-            color=color if len(known) else _style.GREY, annotation_clip=False,
+            text, (1, y), (look.pt(4), 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center",
+            color=color if len(known) else look.beside, annotation_clip=False,
         )  # fmt: skip
-    if (line := _line(table, metric)) is not None:
-        ax.axvline(max(line[0], floor), color="0.5", zorder=0, label=line[1], **_DASHED)
+    if (seen := _line(table, metric)) is not None:
+        ax.axvline(max(seen[0], floor), color=look.grey(0.5), zorder=0, label=seen[1], **_dashed(look))
     ax.set_yticks(range(len(predictors)), [PREDICTORS.get(name, str(name).replace("_", " ")) for name in predictors])
     ax.set_ylim(len(predictors) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
+def _dashed(look: Theme) -> dict[str, Any]:
+    return {"lw": look.pt(0.6), "ls": (0, (3, 2))}
 
 
 def _marks(ax: Axes, values: pd.Series, at: np.ndarray, floor: float, **looks: Any) -> None:
@@ -247,19 +259,18 @@ def _legend(ax: Axes) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation
 
-    from eregtools.pl import _style
-
+    look = in_force()
     drawn = {str(artist.get_label()).rpartition(": ")[2] for artist in (*ax.collections, *ax.lines)}
     looks: dict[str, dict[str, Any]] = {
-        "folds": {"ls": "", "marker": "o", "ms": 3, "alpha": 0.45, "mew": 0, "label": "one fold"},
-        "pooled": {"ls": "", "marker": "D", "ms": 3.2, "mew": 0, "label": "all folds"},
-        "interval": {"lw": 1.4, "label": "interval"},
-        "best baseline": _DASHED | {"label": "best baseline"},
-        "calibrated": _DASHED | {"label": "calibrated"},
+        "folds": {"ls": "", "marker": "o", "ms": look.pt(3), "alpha": look.alpha(0.45), "mew": 0, "label": "one fold"},
+        "pooled": {"ls": "", "marker": "D", "ms": look.pt(3.2), "mew": 0, "label": "all folds"},
+        "interval": {"lw": look.pt(1.4), "label": "interval"},
+        "best baseline": _dashed(look) | {"label": "best baseline"},
+        "calibrated": _dashed(look) | {"label": "calibrated"},
     }
-    down = ScaledTranslation(0, -0.3, ax.figure.dpi_scale_trans)
+    down = ScaledTranslation(0, -0.3 * look.scale, ax.figure.dpi_scale_trans)
     ax.legend(
-        handles=[Line2D([], [], color="0.25", **look) for name, look in looks.items() if name in drawn],
+        handles=[Line2D([], [], color=look.grey(0.25), **marks) for name, marks in looks.items() if name in drawn],
         loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=ax.transAxes + down, ncols=4, borderaxespad=0,
-        handletextpad=0.4, columnspacing=1.0, handlelength=1.4, fontsize=_style.SMALL,
+        handletextpad=0.4, columnspacing=1.0, handlelength=1.4,
     )  # fmt: skip

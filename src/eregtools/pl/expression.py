@@ -73,16 +73,18 @@ def expression_scatter(
 
     Examples
     --------
-    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
-    >>> import eregtools as er
-    >>> names = [f"G{i}" for i in range(50)]
-    >>> genes = ad.AnnData(obs=pd.DataFrame(index=["K562"]), var=pd.DataFrame(index=names))
-    >>> genes.layers["RNA"] = np.random.default_rng(0).normal(size=(1, 50))
-    >>> genes.layers["RNA_pred"] = 0.8 * genes.layers["RNA"]
-    >>> ax = er.pl.expression_scatter(md.MuData({"genes": genes}), assay="RNA", show=False)
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.predict_expression(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> ax = er.pl.expression_scatter(mdata, assay="RNA", highlight=["sim12", "sim140"])
+
     >>> print(ax.get_title(loc="left"))
-    K562: n = 50
-    r = 1.00, ρ = 1.00
+    sim: n = 200
+    r = 0.92, ρ = 0.91
+    promoter activity alone: r = 0.58
     """
     from eregtools.pl import _scatter, _style
 
@@ -104,7 +106,7 @@ def expression_scatter(
     same_scale = observed == assay
     many = max(len(pair.genes) for pair in pairs) > _DENSE
 
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax) as look:
         axes = _scatter.panels(ax, pairs)
         _scatter.set_limits(axes, pairs, same_scale=same_scale)
         if color is not None:
@@ -116,12 +118,12 @@ def expression_scatter(
         for axis, pair in zip(axes, pairs, strict=True):
             _scatter.draw_line(axis, pair, same_scale=same_scale)
             axis.set(label=pair.sample)
-            axis.set_xlabel(f"observed {observed}{_transform(mdata, observed)}", size=_style.NORMAL)
-            axis.set_ylabel(f"predicted {assay}", size=_style.NORMAL)
+            axis.set_xlabel(f"observed {observed}{_transform(mdata, observed)}", size=look.normal)
+            axis.set_ylabel(f"predicted {assay}", size=look.normal)
             scores = pair.scores(baseline)
             if not same_scale:
                 scores.append("dashed: least squares")
-            axis.set_title("\n".join(scores), loc="left", size=_style.SMALL, linespacing=1.25, pad=3)
+            axis.set_title("\n".join(scores), loc="left", size=look.small, linespacing=1.25, pad=look.pt(3))
         for axis, pair in zip(axes, pairs, strict=True):  # when nothing moves the panels any more
             _scatter.draw_names(axis, pair, marked, gene_labels(genes), filled=color is None)
     shown = _style.finish(axes, show=show, own_figure=ax is None)

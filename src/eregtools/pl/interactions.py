@@ -10,6 +10,7 @@ import pandas as pd
 from eregtools._keys import UNS, Modality, Uns, Var
 from eregtools._schema import link_positions, listed, require_modality
 from eregtools.get.attention import attention_bins, attention_relations
+from eregtools.pl._themes import Theme, in_force
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +74,21 @@ def position_attention(
 
     Examples
     --------
-    >>> import eregtools as er
-    >>> mdata = er.io.read("gm12878.h5mu")  # doctest: +SKIP
-    >>> link = mdata["links"].var_names[0]  # doctest: +SKIP
-    >>> er.tl.position_attention(mdata, "my_models", link, relations=[2], genome="hg19.fa")  # doctest: +SKIP
-    >>> er.pl.position_attention(mdata, link, stage=2)  # doctest: +SKIP
+    .. plot::
+        :include-source:
+
+        >>> import tempfile
+        >>> import eregtools as er
+        >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+        >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+        >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+        >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+        >>> link = mdata["links"].var_names[0]
+        >>> er.tl.position_attention(mdata, "EPIPAM-small-simulated", link, relations=[1], genome=simulation.genome)
+        >>> axes = er.pl.position_attention(mdata, link, stage=1)
+
+    >>> [ax.get_label() for ax in axes][:3]
+    ['relations', 'enhancer vector', 'promoter vector']
     """
     relations = attention_relations(mdata, link, stage=stage, key=key)
     enhancer, promoter = (
@@ -89,7 +100,7 @@ def position_attention(
     from eregtools.pl import _style
     from eregtools.pl._heatmap import RowScale
 
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax) as look:
         axes = _panels(enhancer, promoter, ax, figsize, legend=bool(motifs))
         scale = RowScale(float(relations.min()), float(relations.max()))
         _draw_relations(axes["relations"], relations, enhancer, promoter, scale)
@@ -98,7 +109,7 @@ def position_attention(
         if hits is not None:
             _draw_hits(axes, hits, motifs, {"enhancer": enhancer, "promoter": promoter})
         _draw_key(axes["key"], scale)
-        _label(axes, mdata, stage, enhancer, promoter)
+        _label(axes, mdata, stage, enhancer, promoter, look)
     return _style.finish(list(axes.values()), show=show, own_figure=ax is None)
 
 
@@ -112,10 +123,9 @@ def _panels(
     """Axes by label; relations have one scale in both directions, unless a height is given."""
     from eregtools.pl import _style
 
-    width, height = figsize or (_style.ONE_COLUMN, None)
+    width, height = _style.in_print(figsize) or (_style.ONE_COLUMN, None)
     if ax is not None:
-        box = ax.get_window_extent()
-        width, height = (float(side) / ax.figure.dpi for side in (box.width, box.height))
+        width, height = _style.size_of(ax)
     beside = _ELEMENT + _VECTOR + 2 * _GAP
     bottom = _BOTTOM + _LEGEND * legend
     across = width - _LEFT - _RIGHT - beside
@@ -160,14 +170,15 @@ def _draw_relations(
 
 def _draw_vectors(axes: dict[str, Axes], enhancer: pd.DataFrame, promoter: pd.DataFrame) -> None:
     """Weights as steps along both axes, with the weight of bins that are all alike."""
-    from eregtools.pl._style import BLUE, GREY, number
+    from eregtools.pl._style import number
 
+    look = in_force()
     for label, bins, upright in (("enhancer vector", enhancer, False), ("promoter vector", promoter, True)):
         ax, weight = axes[label], bins["weight"].to_numpy(float)
         ax.stairs(
-            weight, _edges(bins), fill=True, color=BLUE, orientation="horizontal" if upright else "vertical", lw=0
+            weight, _edges(bins), fill=True, color=look.blue, orientation="horizontal" if upright else "vertical", lw=0
         )
-        line: dict[str, Any] = {"color": GREY, "lw": 0.5, "ls": (0, (3, 2))}
+        line: dict[str, Any] = {"color": look.beside, "lw": look.pt(0.5), "ls": (0, (3, 2))}
         (ax.axvline if upright else ax.axhline)(1 / len(weight), **line)
         most = 1.08 * float(weight.max())
         ticks = [0.0, float(weight.max())]
@@ -194,12 +205,11 @@ def _elements(mdata: MuData, link: str) -> dict[str, tuple[int, int]]:
 
 def _draw_elements(axes: dict[str, Axes], elements: dict[str, tuple[int, int]]) -> None:
     """Draw what the tables call the enhancer and the promoter, within their windows."""
-    from eregtools.pl._style import GREY
-
+    look = in_force()
     for side, (start, end) in elements.items():
         ax = axes[side]
-        line: dict[str, Any] = {"color": "0.8", "lw": 0.5, "zorder": 0}
-        box: dict[str, Any] = {"color": GREY, "lw": 0, "gid": f"element:{side}"}
+        line: dict[str, Any] = {"color": look.grey(0.8), "lw": look.pt(0.5), "zorder": 0}
+        box: dict[str, Any] = {"color": look.beside, "lw": 0, "gid": f"element:{side}"}
         if side == "enhancer":
             ax.axhline(0.5, **line)
             ax.fill_between([start, end], 0.25, 0.75, **box)
@@ -214,9 +224,10 @@ def _draw_elements(axes: dict[str, Axes], elements: dict[str, tuple[int, int]]) 
 
 def _draw_hits(axes: dict[str, Axes], hits: pd.DataFrame, motifs: list[str], bins: dict[str, pd.DataFrame]) -> None:
     """Mark motifs at their middle, and name them in their colours below."""
-    from eregtools.pl._style import COLORS, SMALL, text_width
+    from eregtools.pl._style import size_of, text_width
 
-    color = dict(zip(motifs, COLORS, strict=False))
+    look = in_force()
+    color = dict(zip(motifs, look.colors, strict=False))
     middle = ((hits[Var.start] + hits[Var.end]) / 2).to_numpy(float)
     shade = np.array([color[name] for name in hits["motif"].astype(str)], dtype=object)
     for side, table in bins.items():
@@ -225,14 +236,13 @@ def _draw_hits(axes: dict[str, Axes], hits: pd.DataFrame, motifs: list[str], bin
         inside = on & (middle >= low) & (middle < high)
         at, level = middle[inside], np.full(inside.sum(), 0.5)
         x, y, marker = (at, level, "|") if side == "enhancer" else (level, at, "_")
-        axes[side].scatter(x, y, c=list(shade[inside]), s=7, marker=marker, linewidths=1.2)
+        axes[side].scatter(x, y, c=list(shade[inside]), s=look.area(7), marker=marker, linewidths=look.pt(1.2))
     ax = axes["relations"]
-    width = ax.get_position().width * ax.figure.get_figure(root=True).get_figwidth()
-    height = ax.get_position().height * ax.figure.get_figure(root=True).get_figheight()
+    width, height = size_of(ax)
     left = 0.0
     for name in motifs:
         ax.text(
-            left / width, -(_BOTTOM + _LEGEND / 2) / height, name, color=color[name], size=SMALL, weight="bold",
+            left / width, -(_BOTTOM + _LEGEND / 2) / height, name, color=color[name], weight="bold",
             transform=ax.transAxes, va="center", parse_math=False, gid=f"motif:{name}",
         )  # fmt: skip
         left += text_width(name, weight="bold") + 0.12
@@ -240,36 +250,37 @@ def _draw_hits(axes: dict[str, Axes], hits: pd.DataFrame, motifs: list[str], bin
 
 def _draw_key(ax: Axes, scale: Any) -> None:
     """Colours from the smallest to the largest relation."""
-    from eregtools.pl._style import SMALL, number
+    from eregtools.pl._style import number
 
+    look = in_force()
     shades = scale.colors(np.linspace(scale.low, scale.high, 64))[None]
     ax.imshow(shades, aspect="auto", extent=(0, 1, 0, 1))
     ax.set(xlim=(0, 1), ylim=(0, 1), yticks=[])
     ax.set_xticks([0, 1], [number(scale.low), number(scale.high)])
-    ax.tick_params(length=0, pad=1.5)
+    ax.tick_params(length=0, pad=look.pt(1.5))
     ax.spines[:].set_visible(False)
-    ax.set_title("relation", size=SMALL, pad=2)
+    ax.set_title("relation", size=look.small, pad=look.pt(2))
 
 
-def _label(axes: dict[str, Axes], mdata: MuData, stage: int, enhancer: pd.DataFrame, promoter: pd.DataFrame) -> None:
+def _label(
+    axes: dict[str, Axes], mdata: MuData, stage: int, enhancer: pd.DataFrame, promoter: pd.DataFrame, look: Theme
+) -> None:
     """Positions along both windows, and what the vectors are."""
     from eregtools.pl import _style
 
     ax = axes["relations"]
-    figure = ax.figure.get_figure(root=True)
-    assert figure is not None
     genome = mdata.uns.get(UNS, {}).get(Uns.genome)
     (first, last), (low, high) = _extent(enhancer), _extent(promoter)
     widest = _style.text_width(f"{last / 1e3:,.1f}") + 0.15
-    across, up = ax.get_position().width * figure.get_figwidth(), ax.get_position().height * figure.get_figheight()
+    across, up = _style.size_of(ax)
     ticks, labels, unit = _style.genomic_ticks(first, last, most=int(across / widest))
     ax.set_xticks(ticks, labels)
     chromosome = enhancer[Var.chromosome].iloc[0]
-    ax.set_xlabel(f"enhancer, {chromosome}{f' ({genome})' if genome else ''}, {unit}", size=_style.NORMAL)
+    ax.set_xlabel(f"enhancer, {chromosome}{f' ({genome})' if genome else ''}, {unit}", size=look.normal)
     ticks, labels, unit = _style.genomic_ticks(low, high, most=int(up / 0.3))
     ax.set_yticks(ticks, labels, rotation=90, va="center")
-    ax.set_ylabel(f"promoter, {unit}", size=_style.NORMAL)
+    ax.set_ylabel(f"promoter, {unit}", size=look.normal)
     size = int(enhancer["tile_end"].iloc[0] - enhancer["tile_start"].iloc[0])
     axes["enhancer vector"].set_title(
-        f"stage {stage}, {size} bp: attention vector (not an importance)", size=_style.SMALL, loc="left", pad=3
+        f"stage {stage}, {size} bp: attention vector (not an importance)", size=look.small, loc="left", pad=look.pt(3)
     )

@@ -79,12 +79,18 @@ def links_heatmap(
 
     Examples
     --------
-    >>> import eregtools as er
-    >>> mdata = er.datasets.three_genes()
-    >>> er.pp.link(mdata)
-    >>> er.pp.add_contacts(mdata)
-    >>> er.tl.link_scores(mdata, scores="distance")
-    >>> axes = er.pl.links_heatmap(mdata, "ALPHA", layers=["contact", "distance_score"], show=False)
+    Scores of one gene, side by side:
+
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.abc(mdata)
+        >>> er.tl.attention(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> axes = er.pl.links_heatmap(mdata, "sim12", layers=["attention", "abc", "contact", "perturbation"])
+
     >>> [ax.get_label() for ax in axes]
     ['matrix', 'places']
     """
@@ -107,11 +113,11 @@ def links_heatmap(
         )
 
     title = _title(mdata, ids, layers, samples, many=many)
-    width, height = figsize or (_style.ONE_COLUMN, None)
+    width, height = _style.in_print(figsize) or (_style.ONE_COLUMN, None)
     if ax is not None:
-        width, height = (size / ax.figure.dpi for size in (ax.get_window_extent().width, ax.get_window_extent().height))
+        width, height = _style.size_of(ax)
     boxes, inner, total = _boxes(rows, title, width, height)
-    with _style.mpl.rc_context({**_style.RC, "hatch.linewidth": 0.3}):
+    with _style.drawing(ax):
         host = ax if ax is not None else _style.new_figure(width, total)
         cells, places, header = _style.panels(host, boxes)
         centres = (enhancers[Var.start] + enhancers[Var.end]).to_numpy(float) / 2
@@ -181,14 +187,26 @@ def pr_curve(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import eregtools as er
-    >>> pairs = pd.DataFrame({"Chromosome": "chr1", "Start": [1_000, 9_000, 30_000, 80_000], "gene": list("AABB")})
-    >>> pairs = pairs.assign(End=pairs["Start"] + 500, tss=[10_000, 10_000, 20_000, 20_000])
-    >>> pairs = pairs.assign(positive=[True, False, True, False], abc=[0.3, 0.1, 0.2, 0.0])
-    >>> ax = er.pl.pr_curve(pairs, scores="abc", show=False)
-    >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['abc  1.00', 'distance  0.58', 'nearest gene  0.50', 'chance  0.50']
+    Links that the simulation planted, told from the others by scores of them:
+
+    .. plot::
+        :include-source:
+
+        >>> import pandas as pd
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.abc(mdata)
+        >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> truth = pd.read_table(er.settings.cache_dir / "simulated" / "200genes-seed0" / "truth_links.tsv")
+        >>> planted = truth[truth["positive"]].set_index(["enhancer", "gene"]).index
+        >>> links = er.get.links(mdata, layers=())
+        >>> links["positive"] = pd.MultiIndex.from_frame(links[["enhancer", "gene"]].astype(str)).isin(planted)
+        >>> pairs = links[["Chromosome", "Start", "End", "gene", "positive"]]
+        >>> names = {"-perturbation": "change without enhancer", "abc": "ABC"}
+        >>> ax = er.pl.pr_curve(mdata, pairs, scores=list(names), labels=names)
+
+    >>> [text.get_text().rsplit(maxsplit=1)[0] for text in ax.get_legend().get_texts()]
+    ['change without enhancer', 'ABC', 'distance', 'nearest gene', 'chance']
     """
     from eregtools.pl import _curve_panel, _style
     from eregtools.tl._labelled_pairs import labelled_pairs
@@ -198,7 +216,7 @@ def pr_curve(
     )
     if max_distance is not None:
         labelled = labelled.within(max_distance)
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax):
         axes = ax if ax is not None else _curve_panel.new_axes(len(labelled.scores))
         _curve_panel.draw(axes, labelled, labels or {}, recall)
     return _style.finish(axes, show=show, own_figure=ax is None)

@@ -143,33 +143,41 @@ def locus(
 
     Examples
     --------
-    >>> import anndata as ad, mudata as md, numpy as np, pandas as pd
-    >>> import eregtools as er
-    >>> obs = pd.DataFrame(index=["K562"])
-    >>> def modality(names, starts, ends, **columns):
-    ...     var = pd.DataFrame({"Chromosome": "chr1", "Start": starts, "End": ends, **columns}, index=names)
-    ...     return ad.AnnData(np.ones((1, len(var)), dtype=np.float32), obs=obs, var=var)
-    >>> genes = modality(["G1"], [9_000], [20_000], Strand="+", tss=9_000, gene_name="MYC")
-    >>> enhancers = modality(["chr1:2000-2500"], [2_000], [2_500])
-    >>> enhancers.layers["activity"] = enhancers.X
-    >>> mdata = md.MuData({"genes": genes, "enhancers": enhancers})
-    >>> axes = er.pl.locus(mdata, "MYC", flank=10_000, show=False)
+    Links by attention, the predicted change without each enhancer, and the bases of the one that matters most:
+
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.attention(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> strongest = er.get.links(mdata, gene="sim12").nsmallest(1, "perturbation")["enhancer"].item()
+        >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", names=strongest, method="ism")
+        >>> axes = er.pl.locus(
+        ...     mdata, "sim12", scores="perturbation", highlight={strongest: "strongest"}, logo=strongest
+        ... )
+
     >>> [ax.get_label() for ax in axes]
-    ['activity:K562', 'enhancers', 'genes']
+    ['arcs:sim', 'activity:sim', 'perturbation:sim', 'enhancers', 'genes', 'window', 'logo']
 
-    With scores, measured effects, and the bases of the enhancer that matters most:
+    RNA of both strands, and loci that transcribe it:
 
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> strongest = er.get.links(mdata, gene="ST7").nsmallest(1, "perturbation")["enhancer"].item()  # doctest: +SKIP
-    >>> er.tl.attribute(mdata, names=strongest, method="ism", genome="hg38.fa")  # doctest: +SKIP
-    >>> er.pl.locus(
-    ...     mdata, "ST7", scores=("abc", "perturbation"), measured="crispr", logo=strongest, genome="hg38.fa"
-    ... )  # doctest: +SKIP
+    .. plot::
+        :include-source:
 
-    RNA, a scan of the genome, and what it called:
-
-    >>> er.pl.locus(mdata, "chr7:116,900,000-117,000,000", coverage=True, probability=True, calls=True)
-    ... # doctest: +SKIP
+        >>> import tempfile
+        >>> import eregtools as er
+        >>> small = er.datasets.ErnaGenomeConfig(
+        ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+        ... )
+        >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+        >>> rna = er.pp.assemble(
+        ...     genes=world.paths["genes"], enhancers=world.paths["open"], samples=["s1"], genome=world.paths["genome"]
+        ... )
+        >>> er.pp.add_coverage(rna, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+        >>> er.pp.candidate_ernas(rna, "bed", source=world.paths["ernas"])
+        >>> axes = er.pl.locus(rna, "chr1:36,000-55,000", coverage=True, calls=True)
     """
     from eregtools.pl._erna_tracks import calls_in, coverage_track, probability_track
     from eregtools.pl._link_tracks import weighted

@@ -12,6 +12,7 @@ from mudata import MuData
 from eregtools._keys import Modality, Var
 from eregtools.get._select import find_gene
 from eregtools.io.attributions import attributed_windows, mean_attribution, require_attributions
+from eregtools.pl._themes import in_force
 from eregtools.ranges import parse_region
 from eregtools.tl.expression import object_genome
 
@@ -27,6 +28,8 @@ _NARROWEST: Final = 0.6 / 72
 """Inches under which a letter cannot be told from a bar."""
 _WIDEST: Final = 180 / 25.4
 _HEIGHT: Final = 1.45
+_TICK: Final = 0.3
+"""Inches of height from one tick to the next."""
 _BASES: Final = 4
 _TOLERANCE: Final = 1e-3
 
@@ -92,10 +95,27 @@ def logo(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import eregtools as er
-    >>> gata = np.array([[0.1, 0.0, 0.9, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.9, 0.0, 0.0, 0.1]])
-    >>> ax = er.pl.logo(gata, kind="information", show=False)
+    What each base of an enhancer does to its predicted activity:
+
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> name = mdata["enhancers"].var_names[0]
+        >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", names=name, method="ism")
+        >>> ax = er.pl.logo(mdata, name, region="chr1:62,670-62,770")
+
+    A motif:
+
+    .. plot::
+        :include-source:
+
+        >>> import numpy as np
+        >>> import eregtools as er
+        >>> gata = np.array([[0.1, 0.0, 0.9, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.9, 0.0, 0.0, 0.1]])
+        >>> ax = er.pl.logo(gata, kind="information")
+
     >>> ax.get_ylabel(), len(ax.collections[2].get_paths())
     ('information (bits)', 1)
     """
@@ -110,20 +130,20 @@ def logo(
     from eregtools.pl import _letters, _style
 
     length = len(heights)
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax) as look:
         if ax is None:
-            size = figsize or (float(np.clip(length * _LETTER + 0.5, 1.2, _WIDEST)), _HEIGHT)
+            size = _style.in_print(figsize) or (float(np.clip(length * _LETTER + 0.5, 1.2, _WIDEST)), _HEIGHT)
             figure = _style.new_figure(*size)
             figure.set_layout_engine("constrained")
             drawn = figure.add_subplot()
         else:
             drawn = ax
         left = np.arange(start, start + length, dtype=float)
-        wide = drawn.get_window_extent().width / drawn.figure.dpi / length
+        wide = _style.size_of(drawn)[0] / length
         (_letters.draw_letters if wide >= _NARROWEST else _letters.draw_bars)(drawn, left, heights)
         _finish_axes(drawn, heights, start, chrom)
         drawn.set_ylabel(label)
-        drawn.set_title(name or "", loc="left", size=_style.SMALL, pad=3)
+        drawn.set_title(name or "", loc="left", size=look.small, pad=look.pt(3))
     return _style.finish(drawn, show=show, own_figure=ax is None)
 
 
@@ -131,11 +151,11 @@ def _finish_axes(ax: Axes, heights: np.ndarray, start: int, chrom: str | None) -
     """Limits, the line at zero, and positions: of the genome on a chromosome, else counted from 1."""
     from eregtools.pl import _style
 
-    length = len(heights)
+    look, length = in_force(), len(heights)
     low, high = np.minimum(heights, 0).sum(axis=1).min(), np.maximum(heights, 0).sum(axis=1).max()
     room = 0.05 * (high - low) or 1.0
     ax.set(xlim=(start, start + length), ylim=(low - room * (low < 0), high + room))
-    ax.axhline(0, color=_style.BLACK, linewidth=0.5, zorder=0)
+    ax.axhline(0, color=look.ink, linewidth=look.pt(0.5), zorder=0)
     ax.spines["bottom"].set_visible(False)
     if chrom is None:
         shown = np.arange(0, length, max(1, -(-length // 20)))
@@ -147,9 +167,11 @@ def _finish_axes(ax: Axes, heights: np.ndarray, start: int, chrom: str | None) -
             [tick for tick in locator.tick_values(start, start + length - 1) if start <= tick < start + length]
         )
         labels = [f"{tick:,.0f}" for tick in shown]
+    most = max(int(_style.size_of(ax)[1] / _TICK), 1)
+    ax.yaxis.set_major_locator(_style.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
     ax.set_xticks(shown + 0.5, labels)  # under the middle of the letter
     ax.set_xlabel(chrom or "position")
-    ax.tick_params(axis="x", length=0 if chrom is None else 2)
+    ax.tick_params(axis="x", length=0 if chrom is None else look.pt(2))
 
 
 def _of_motif(data: Any, kind: str) -> tuple[np.ndarray, str]:

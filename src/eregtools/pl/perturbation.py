@@ -73,14 +73,16 @@ def perturbation(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import eregtools as er
-    >>> mdata = er.datasets.three_genes()
-    >>> er.pp.link(mdata)
-    >>> mdata["links"].layers["perturbation"] = np.full((1, mdata["links"].n_vars), -0.2, dtype=np.float32)
-    >>> axes = er.pl.perturbation(mdata, "ALPHA", show=False)
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> axes = er.pl.perturbation(mdata, "sim12")
+
     >>> [ax.get_label() for ax in axes]
-    ['perturbation:K562', 'enhancers', 'genes']
+    ['perturbation:sim', 'enhancers', 'genes']
     """
     from eregtools.pl._link_tracks import SIGNIFICANCE, effect_track, with_significance
     from eregtools.pl._locus_figure import draw_locus
@@ -146,14 +148,20 @@ def attention(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import eregtools as er
-    >>> mdata = er.datasets.three_genes()
-    >>> er.pp.link(mdata)
-    >>> mdata["links"].layers["attention"] = np.full((1, mdata["links"].n_vars), 0.5, dtype=np.float32)
-    >>> axes = er.pl.attention(mdata, "ALPHA", show=False)
+    What the model attends to, beside the share that activity and contact give to each enhancer. Attention is no
+    evidence of regulation.
+
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> mdata = er.datasets.demo(n_genes=200)
+        >>> er.tl.abc(mdata)
+        >>> er.tl.attention(mdata, "EPInformer-small-simulated", assay="RNA")
+        >>> axes = er.pl.attention(mdata, "sim12", layers=["attention", "abc"])
+
     >>> [ax.get_label() for ax in axes]
-    ['arcs:K562', 'attention:K562', 'enhancers', 'genes']
+    ['arcs:sim', 'attention:sim', 'abc:sim', 'enhancers', 'genes']
     """
     from eregtools.pl._link_tracks import score_track, weighted
     from eregtools.pl._locus_figure import draw_locus

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from eregtools.pl._epochs import BEST, EPOCH, FOLD, STAGE, read_epochs
+from eregtools.pl._themes import in_force
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,13 +66,15 @@ def training(
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> import eregtools as er
-    >>> log = pd.DataFrame({"epoch": [0, 1, 2], "train_loss": [3.0, 2.0, 1.0], "val_loss": [3.0, 2.0, 2.5]})
-    >>> ax = er.pl.training(log, metrics="loss", show=False)
-    >>> print(ax.get_title(loc="left"))
-    best epoch 2 of 3
-    validation loss 2
+    .. plot::
+        :include-source:
+
+        >>> import eregtools as er
+        >>> model = er.models.load("EPInformer-small-simulated")
+        >>> axes = er.pl.training(model)
+
+    >>> [ax.get_label() for ax in axes]
+    ['loss', 'r']
     """
     from eregtools.pl import _style
 
@@ -81,18 +84,18 @@ def training(
     stages = list(curves[STAGE].unique())
     panels = [(metric, stage) for metric in chosen for stage in stages]
 
-    with _style.mpl.rc_context(_style.RC):
+    with _style.drawing(ax) as look:
         axes = _axes(ax, panels, len(stages))
         for axis, (metric, stage) in zip(axes, panels, strict=True):
             _draw(axis, metric, columns[metric], curves[curves[STAGE] == stage])
             axis.set_label(f"{metric}:{stage}" if stage else metric)
             if stage == stages[0]:
-                axis.set_ylabel(_NAMES.get(metric, metric.replace("_", " ")), size=_style.NORMAL)
+                axis.set_ylabel(_NAMES.get(metric, metric.replace("_", " ")), size=look.normal)
         for axis, stage in zip(axes, stages, strict=False):
             title = _title(stage, curves[curves[STAGE] == stage], chosen)
-            axis.set_title(title, loc="left", size=_style.SMALL, linespacing=1.25, pad=3)
+            axis.set_title(title, loc="left", size=look.small, linespacing=1.25, pad=look.pt(3))
         for axis in axes[-len(stages) :]:
-            axis.set_xlabel("epoch", size=_style.NORMAL)
+            axis.set_xlabel("epoch", size=look.normal)
         sides = [side for side in _SIDES if any(f"{side}_{metric}" in columns[metric] for metric in chosen)]
         _legend(axes[len(stages) - 1], sides, beside_title=len(stages) == 1 and ax is None)
     shown = _style.finish(axes, show=show, own_figure=ax is None)
@@ -133,35 +136,35 @@ def _draw(ax: Axes, metric: str, columns: Sequence[str], curves: pd.DataFrame) -
     """Curves of one metric and one stage, and the best epoch of each."""
     from matplotlib.ticker import MaxNLocator
 
-    from eregtools.pl import _style
-
+    look = in_force()
     best = curves[curves[BEST]]
     folds = curves.groupby(FOLD, sort=False)
     for _, fold in folds:
         for name in columns:
             drawn = fold.dropna(subset=[name])
             style = _line(name.split("_", 1)[0], thin=folds.ngroups > 1)
-            ax.plot(drawn[EPOCH], drawn[name], label=name, marker="o" if len(drawn) == 1 else None, ms=2, **style)
+            ax.plot(
+                drawn[EPOCH], drawn[name], label=name, marker="o" if len(drawn) == 1 else None, ms=look.pt(2), **style
+            )
     if (validated := f"val_{metric}") in columns:
         ax.plot(
-            best[EPOCH], best[validated], ls="", marker="o", ms=4 if folds.ngroups == 1 else 3, color=_style.BLUE,
-            mec="white", mew=0.5, label="best epoch", zorder=3,
+            best[EPOCH], best[validated], ls="", marker="o", ms=look.pt(4 if folds.ngroups == 1 else 3),
+            color=look.blue, mec=look.paper, mew=look.pt(0.5), label="best epoch", zorder=3,
         )  # fmt: skip
     if folds.ngroups == 1:
         for epoch in best[EPOCH]:
-            ax.axvline(epoch, color="0.6", lw=0.5, ls=(0, (2, 2)), zorder=0)
+            ax.axvline(epoch, color=look.grey(0.6), lw=look.pt(0.5), ls=(0, (2, 2)), zorder=0)
     ax.set_xlim(0.5, curves[EPOCH].max() + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def _line(side: str, *, thin: bool) -> dict[str, Any]:
-    from eregtools.pl import _style
-
-    looks: dict[str, Any] = {"lw": 0.6, "alpha": 0.6} if thin else {"lw": 1.0}
+    look = in_force()
+    line: dict[str, Any] = {"lw": look.pt(0.6), "alpha": look.alpha(0.6)} if thin else {"lw": look.pt(1.0)}
     if side == "val":
-        return looks | {"color": _style.BLUE}
-    return looks | {"color": _style.GREY, "ls": (0, (4, 2))}
+        return line | {"color": look.blue}
+    return line | {"color": look.beside, "ls": (0, (4, 2))}
 
 
 def _title(stage: str, curves: pd.DataFrame, metrics: Sequence[str]) -> str:
@@ -190,7 +193,7 @@ def _legend(ax: Axes, sides: Iterable[str], *, beside_title: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.transforms import ScaledTranslation
 
-    up = 0.07 if beside_title else 0.24
+    up = in_force().scale * (0.07 if beside_title else 0.24)
     handles = [Line2D([], [], label=_SIDES[side], **_line(side, thin=False)) for side in sides]
     ax.legend(
         handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2, handlelength=2.2,

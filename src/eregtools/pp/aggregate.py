@@ -85,8 +85,20 @@ def aggregate_coverage(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> groups = er.pp.aggregate_coverage(mdata, by="condition", folder="groups.zarr")  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded", "swapped"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files, samples = world.paths, ["s1", "s2"]
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=samples, genome=files["genome"])
+    >>> groups = {"s1": "brain", "s2": "brain"}
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage", read_length=75, groups=groups)
+    >>> brain = er.pp.aggregate_coverage(mdata, folder=world.folder / "groups")
+    >>> brain.obs[["n_samples", "strandedness"]]
+           n_samples strandedness
+    brain          2      forward
     """
     require_real(mdata)
     if agg not in ("trimmed_mean", "mean", "sum"):

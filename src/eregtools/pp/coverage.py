@@ -157,7 +157,7 @@ def add_coverage(
     with CoverageWriter(folder, sizes, dtype=dtype, overwrite=overwrite) as writer:
         options = {"bin_size": BIN_SIZE, "dtype": dtype, "signal": signal, "min_mapq": min_mapq, "excluded": excluded}
         for one, seen in _converted(files, writer, sizes, strands, options):
-            _report(one, seen)
+            _report(one, seen, sized=one.sample in libraries)
             library, length, source = _library(one, seen, libraries.get(one.sample), lengths.get(one.sample))
             logger.info("%s: library of %s reads (%s) of %.1f bp", one.sample, f"{library:,.0f}", source, length)
             writer.register(
@@ -310,8 +310,8 @@ def _library(
     return seen.counted / length, length, "reads of the BAM file" if files.is_bam else "summed coverage / read length"
 
 
-def _report(files: SampleFiles, seen: Conversion) -> None:
-    """Say what is odd about the files of one sample."""
+def _report(files: SampleFiles, seen: Conversion, *, sized: bool) -> None:
+    """Say what is odd about the files of one sample; ``sized``: its library size was given."""
     if seen.absent:
         logger.warning(
             "%s: its files do not have %d of the chromosomes (%s), which get no coverage",
@@ -319,7 +319,7 @@ def _report(files: SampleFiles, seen: Conversion) -> None:
             len(seen.absent),
             listed(seen.absent, 3),
         )
-    if not seen.whole:
+    if not seen.whole and not sized:
         logger.warning(
             "%s: its tracks hold fractions, so they are not raw coverage; give its library_size in their units (1e6 "
             "for coverage per million)",

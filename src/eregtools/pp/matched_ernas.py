@@ -128,9 +128,24 @@ def matched_ernas(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> er.pp.matched_ernas(mdata, "gencode.gtf.gz", genome="hg38")  # doctest: +SKIP
-    >>> mdata["ernas"].var["stratum"].value_counts()  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files = world.paths
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=["s1"], genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> er.pp.candidate_ernas(mdata, "bed", source=files["ernas"])
+    >>> _ = er.pp.erna_mask(mdata, files["genes"], genome=files["genome"])
+    >>> er.pp.label_ernas(mdata, {"simulated": files["ernas"]})
+    >>> er.pp.matched_ernas(mdata, files["genes"], genome=files["genome"], ratio=2, min_positives=1)
+    >>> negatives = mdata["ernas"].var.query("label == 0")
+    >>> negatives[["stratum", "matched_to"]].head(2)
+                              stratum               matched_to
+    eRNA:chr1:5176-5576      promoter  eRNA:chr1:139355-139755
+    eRNA:chr1:162511-162911      edge    eRNA:chr1:96708-97108
     """
     require_real(mdata)
     ernas = require_modality(mdata, Modality.ernas)

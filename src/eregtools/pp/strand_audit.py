@@ -76,9 +76,20 @@ def strand_audit(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> er.pp.strand_audit(mdata, "gencode.gtf.gz")  # doctest: +SKIP
-    >>> mdata.obs[["strand_fraction", "strandedness"]]  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded", "swapped"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files, samples = world.paths, ["s1", "s2"]
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=samples, genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> er.pp.strand_audit(mdata, files["genes"], min_genes=2)
+    >>> mdata.obs[["strand_fraction", "strandedness", "swapped"]].round(1)
+        strand_fraction strandedness  swapped
+    s1              1.0      forward    False
+    s2              0.0      reverse     True
     """
     require_real(mdata)
     opened = recorded_coverage(mdata, coverage)

@@ -14,20 +14,22 @@ from eregtools.get._select import find_gene, gene_labels, layer_row
 from eregtools.pl._region import flank_of
 from eregtools.pl.locus import UNITS, signal_layers
 from eregtools.ranges import merge_touching, overlaps
+from eregtools.report._columns import codes, flags, numbers, rows_of
+from eregtools.report.ernas import erna_columns, erna_views
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
     from numpy.typing import NDArray
 
-_DIGITS = 4
-"""Digits to which numbers are kept: more than a figure or a table shows."""
-
-_LARGEST_EXACT = 1e15
+_GENE_FIELDS = ("id", "name", "chromosome", "start", "end", "tss", "strand", "listed", "viewStart", "viewEnd")
 
 
 def loci(mdata: MuData, samples: Sequence[str], genes: str | Sequence[str] | None) -> dict[str, Any] | None:
-    """Columns of the chosen genes, their links, and all that lies in view of them; ``None`` without genes.
+    """Columns of the chosen genes, their links, loci of enhancer RNA, and all that lies in view of them.
+
+    Loci are those in view of the chosen genes; all of them, where all genes are chosen. ``None`` where there are
+    neither genes nor loci.
 
     Raises
     ------
@@ -36,43 +38,57 @@ def loci(mdata: MuData, samples: Sequence[str], genes: str | Sequence[str] | Non
     ValueError
         No gene is chosen, or a gene name belongs to several ids.
     """
-    if Modality.genes not in mdata.mod:
+    if not {Modality.genes, Modality.ernas} & set(mdata.mod):
         return None
-    adata = mdata[Modality.genes]
     chosen = _chosen(mdata, genes)
     link_rows, gene_of, enhancer_of = _links_of(mdata, samples, chosen)
     views = _views(mdata, chosen, gene_of, enhancer_of)
-    merged, _ = merge_touching(views)
-    shown = chosen | overlaps(adata.var, merged)
-    gene_at = np.cumsum(shown) - 1
-    chromosomes = list(dict.fromkeys(adata.var[Var.chromosome].astype(str)))
+    transcribed = np.zeros(0, dtype=bool)
+    if Modality.ernas in mdata.mod:
+        var = mdata[Modality.ernas].var
+        transcribed = np.ones(len(var), dtype=bool) if genes is None else overlaps(var, merge_touching(views)[0])
+        of_loci = erna_views(var[transcribed])
+    else:
+        of_loci = views[:0]
+    merged, _ = merge_touching(pd.concat([part for part in (views, of_loci) if len(part)] or [views]))
+    chromosomes: list[str] = []
     content: dict[str, Any] = {
         "samples": list(samples),
         "genome": str(mdata.uns.get(UNS, {}).get(Uns.genome, "")),
         "chromosomes": chromosomes,
-        "genes": _genes(adata, shown, chosen, views, chromosomes),
-        "columns": _gene_columns(mdata, samples, shown),
         "enhancers": None,
         "links": None,
+        "ernas": None,
     }
+    shown = chosen
+    if Modality.genes in mdata.mod:
+        shown = chosen | overlaps(mdata[Modality.genes].var, merged)
+        chromosomes += dict.fromkeys(mdata[Modality.genes].var[Var.chromosome].astype(str))
+        content["genes"] = _genes(mdata[Modality.genes], shown, chosen, views, chromosomes)
+        content["columns"] = _gene_columns(mdata, samples, shown)
+    else:
+        content["genes"], content["columns"] = {key: [] for key in _GENE_FIELDS}, []
     if Modality.enhancers in mdata.mod:
         enhancers = mdata[Modality.enhancers]
         near = overlaps(enhancers.var, merged)
         content["enhancers"] = _enhancers(mdata, samples, near, chromosomes)
         if link_rows is not None:
-            at = np.cumsum(near) - 1
+            gene_at, at = np.cumsum(shown) - 1, np.cumsum(near) - 1
             content["links"] = _links(mdata, samples, link_rows, gene_at[gene_of], at[enhancer_of])
-    return content
+    if Modality.ernas in mdata.mod:
+        content["ernas"] = erna_columns(mdata, samples, transcribed, chromosomes)
+    return content if chosen.any() or transcribed.any() else None
 
 
 def _chosen(mdata: MuData, genes: str | Sequence[str] | None) -> NDArray[np.bool_]:
-    names = mdata[Modality.genes].var_names
     if genes is None:
+        names = mdata[Modality.genes].var_names if Modality.genes in mdata.mod else ()
         return np.ones(len(names), dtype=bool)
     wanted = [genes] if isinstance(genes, str) else list(genes)
     if not wanted:
         raise ValueError("genes= is empty; name genes by id or name, or leave it out for all")
-    return np.asarray(names.isin([find_gene(mdata, name) for name in wanted]))
+    ids = [find_gene(mdata, name) for name in wanted]
+    return np.asarray(mdata[Modality.genes].var_names.isin(ids))
 
 
 def _links_of(
@@ -80,7 +96,7 @@ def _links_of(
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64], NDArray[np.int64]]:
     """Links of the chosen genes that a biosample has, gene by gene, and the rows of what they join."""
     nothing = np.empty(0, dtype=np.int64)
-    if Modality.links not in mdata.mod or Modality.enhancers not in mdata.mod:
+    if not {Modality.genes, Modality.links, Modality.enhancers} <= set(mdata.mod):
         return None, nothing, nothing
     gene, enhancer = link_positions(mdata)
     links = mdata[Modality.links]
@@ -95,6 +111,8 @@ def _views(
     mdata: MuData, chosen: NDArray[np.bool_], gene_of: NDArray[np.int64], enhancer_of: NDArray[np.int64]
 ) -> pd.DataFrame:
     """Region of each chosen gene: its body, its links, and a margin, as :func:`eregtools.pl.locus` shows it."""
+    if Modality.genes not in mdata.mod:
+        return pd.DataFrame({name: [] for name in INTERVAL})
     var = mdata[Modality.genes].var
     tss = var[Var.tss].to_numpy(dtype=np.int64)
     start = np.minimum(var[Var.start].to_numpy(dtype=np.int64), tss)
@@ -121,7 +139,7 @@ def _genes(
     return {
         "id": var.index.astype(str).tolist(),
         "name": [str(name) for name in gene_labels(adata)[shown]],
-        "chromosome": _codes(var, chromosomes),
+        "chromosome": codes(var, chromosomes),
         "start": var[Var.start].tolist(),
         "end": var[Var.end].tolist(),
         "tss": var[Var.tss].tolist(),
@@ -147,7 +165,7 @@ def _gene_columns(mdata: MuData, samples: Sequence[str], shown: NDArray[np.bool_
             wanted[name] = (f"{name.removesuffix('_pred')}, predicted", "")
     wanted[Layer.promoter_activity] = ("promoter activity", UNITS[Layer.activity])
     return [
-        {"key": layer, "name": name, "unit": unit, "values": _rows(genes, layer, samples, shown)}
+        {"key": layer, "name": name, "unit": unit, "values": rows_of(genes, layer, samples, shown)}
         for layer, (name, unit) in wanted.items()
         if layer in genes.layers
     ]
@@ -165,14 +183,14 @@ def _enhancers(
     ]
     classes: pd.Series | None = var[Var.element_class].astype(str) if Var.element_class in var else None
     return {
-        "chromosome": _codes(var, chromosomes),
+        "chromosome": codes(var, chromosomes),
         "start": var[Var.start].tolist(),
         "end": var[Var.end].tolist(),
         "name": {str(i): str(name) for i, name in enumerate(names) if name != plain[i]},
         "class": None if classes is None else classes.tolist(),
-        "candidate": [_flags(layer_row(adata, Layer.candidate, name)[near]) for name in samples],
+        "candidate": [flags(layer_row(adata, Layer.candidate, name)[near]) for name in samples],
         "tracks": [
-            {"name": layer, "unit": UNITS.get(layer, "signal"), "values": _rows(adata, layer, samples, near)}
+            {"name": layer, "unit": UNITS.get(layer, "signal"), "values": rows_of(adata, layer, samples, near)}
             for layer in (*signal_layers(mdata), Layer.activity_pred)
             if layer in adata.layers
         ],
@@ -195,11 +213,11 @@ def _links(
         unit, factor = unit_of(mdata, layer)
         values = [layer_row(adata, layer, name)[rows].astype(float) * factor for name in samples]
         values = [np.where(mask > 0, of, np.nan) for of, mask in zip(values, own, strict=True)]
-        scores.append({"name": layer, "unit": unit, "values": [_numbers(of) for of in values]})
+        scores.append({"name": layer, "unit": unit, "values": [numbers(of) for of in values]})
     return {
         "gene": gene.tolist(),
         "enhancer": enhancer.tolist(),
-        "own": [_flags(of) for of in own],
+        "own": [flags(of) for of in own],
         "scores": scores,
     }
 
@@ -210,31 +228,3 @@ def _score_layers(links: AnnData) -> list[str]:
     parts = {part(name) for name in known for part in (Layer.numerator, Layer.predicted)}
     first = [name for name in LINK_SCORES if name in known]
     return [*first, *sorted(known - parts - set(first))]
-
-
-def _rows(
-    adata: AnnData, layer: str, samples: Sequence[str], shown: NDArray[np.bool_]
-) -> list[list[float | int | None]]:
-    return [_numbers(layer_row(adata, layer, name)[shown]) for name in samples]
-
-
-def _codes(var: pd.DataFrame, chromosomes: list[str]) -> list[int]:
-    """Count chromosomes from 0: that of each element; new ones are added to the list."""
-    names = var[Var.chromosome].astype(str)
-    chromosomes += [name for name in dict.fromkeys(names) if name not in chromosomes]
-    return names.map({name: number for number, name in enumerate(chromosomes)}).tolist()
-
-
-def _flags(values: NDArray[np.floating]) -> str:
-    return "".join("1" if value > 0 else "0" for value in values.tolist())
-
-
-def _numbers(values: NDArray[np.floating]) -> list[float | int | None]:
-    """Numbers that JSON can hold: rounded, and none where they are not finite."""
-    finite = np.isfinite(values).tolist()
-    return [_number(value) if known else None for value, known in zip(values.tolist(), finite, strict=True)]
-
-
-def _number(value: float) -> float | int:
-    rounded = float(f"{value:.{_DIGITS}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < _LARGEST_EXACT else rounded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,9 @@ from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._schema import link_positions
 from eregtools.get._select import layer_row
 from eregtools.pl.locus import signal_layers
+from eregtools.report._measures import Group, Histogram, Row
 from eregtools.report._words import NOT_KNOWN, count, decimal, share, short, spread
+from eregtools.report.quality_of_loci import coverage, labelled_pairs, transcribed_loci
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,35 +25,6 @@ if TYPE_CHECKING:
 N_BINS: Final = 24
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Share of elements in bins of the same width, and what the first and the last bin hold."""
-
-    heights: tuple[float, ...]
-    """Relative to the highest bin of all biosamples."""
-    low: str
-    high: str
-    words: str
-    """What is seen, for those who do not see it."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measure of each biosample."""
-
-    name: str
-    unit: str
-    cells: tuple[str | Histogram, ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Measures of one kind of data."""
-
-    name: str
-    rows: tuple[Row, ...]
-
-
 def quality(mdata: MuData, samples: Sequence[str]) -> list[Group]:
     """Measures of all data that the object holds."""
     groups: list[Group] = []
@@ -61,8 +33,12 @@ def quality(mdata: MuData, samples: Sequence[str]) -> list[Group]:
         groups += [_signal(mdata, samples, layer) for layer in signal_layers(mdata)]
     if Modality.links in mdata.mod and {Modality.genes, Modality.enhancers} <= set(mdata.mod):
         groups.append(_links(mdata, samples))
+        groups += labelled_pairs(mdata, samples)
     if Modality.genes in mdata.mod:
         groups += _expression(mdata, samples)
+    groups += coverage(mdata, samples)
+    if Modality.ernas in mdata.mod:
+        groups.append(transcribed_loci(mdata, samples))
     return groups
 
 

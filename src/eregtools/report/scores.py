@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from eregtools import tl
-from eregtools._keys import UNS, Layer, Modality, Uns
+from eregtools._keys import UNS, Layer, Modality, Uns, Var
 from eregtools._logging import logger
-from eregtools.pl.evaluation import PREDICTORS
-from eregtools.report._words import NOT_KNOWN, count, decimal
+from eregtools.report._evaluations import Evaluation, Score, axis, called, dot, with_interval
+from eregtools.report._words import count, decimal
+from eregtools.report.areas import interaction_areas, locus_areas
 from eregtools.tl.baseline import METHODS, lacking
 
 if TYPE_CHECKING:
@@ -28,51 +29,7 @@ _MODELS: Final = {"model": "model", "shuffled": "shuffled"}
 """Predictors that are no baselines, and how they are drawn."""
 
 _POOLED, _ALL = "pooled", "all"
-_FLOOR, _MOST_ROWS = -1.0, 200
-_EDGE: Final = 6.0
-"""Per cent of a plot's width that stay free at either side."""
-
-
-@dataclass(frozen=True)
-class Dot:
-    """Where a score is drawn, in per cent of the width of the plot."""
-
-    at: float
-    low: float | None
-    high: float | None
-    folds: tuple[float, ...]
-    words: str
-
-
-@dataclass(frozen=True)
-class Score:
-    """One predictor: its name, whether it is a model or a baseline, its numbers and its dot."""
-
-    name: str
-    kind: str
-    cells: tuple[str, ...]
-    dot: Dot | None
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Scale of the dots of one evaluation: what they are, ticks (place in per cent, number), and the best baseline."""
-
-    name: str
-    ticks: tuple[tuple[float, str], ...]
-    reference: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of several predictors on the same elements; without an axis, a table as it is."""
-
-    title: str
-    about: str
-    columns: tuple[str, ...]
-    rows: tuple[Score, ...]
-    axis: Axis | None = None
-    notes: tuple[str, ...] = ()
+_MOST_ROWS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -114,6 +71,9 @@ def scores(mdata: MuData, judging: Judging, evaluations: Mapping[str, pd.DataFra
         _judge_activity(mdata, judging, found)
     if Modality.links in mdata.mod:
         _judge_links(mdata, judging, found)
+        _judge_interactions(mdata, judging, found)
+    if Modality.ernas in mdata.mod:
+        _judge_ernas(mdata, judging, found)
     return found
 
 
@@ -124,7 +84,7 @@ def _judge_expression(mdata: MuData, judging: Judging, found: Scores) -> None:
         if Layer.expression_pred(assay) not in genes.layers:
             found.absent.append(NotJudged(assay, f"there is no prediction of it (er.tl.predict_expression, {assay!r})"))
             continue
-        notes = [f"{_called(method)}: {missing}" for method in METHODS if (missing := lacking(mdata, method))]
+        notes = [f"{called(method)}: {missing}" for method in METHODS if (missing := lacking(mdata, method))]
         evaluate = partial(
             tl.evaluate_expression,
             mdata,
@@ -175,6 +135,48 @@ def _judge_links(mdata: MuData, judging: Judging, found: Scores) -> None:
         found.judged += evaluations_of(f"Links, {sample}", table)
 
 
+def _judge_interactions(mdata: MuData, judging: Judging, found: Scores) -> None:
+    links = mdata[Modality.links]
+    if Var.label not in links.var:
+        return
+    if Layer.interaction not in links.layers:
+        why = "there is no prediction of it (er.tl.predict_interactions); the baselines stand by themselves"
+        found.absent.append(NotJudged("Interactions of labelled pairs", why))
+    for sample in judging.samples:
+        evaluate = partial(
+            tl.evaluate_interactions,
+            mdata,
+            sample=sample,
+            allow_leakage=True,
+            n_bootstrap=judging.n_bootstrap,
+            rng=judging.rng,
+        )
+        _run(found, f"Interactions, {sample}", evaluate)
+
+
+def _judge_ernas(mdata: MuData, judging: Judging, found: Scores) -> None:
+    ernas = mdata[Modality.ernas]
+    if Var.label not in ernas.var:
+        why = "the loci have no labels (er.pp.label_ernas, er.pp.matched_ernas)"
+        found.absent.append(NotJudged("Loci of enhancer RNA", why))
+        return
+    if Layer.probability not in ernas.layers:
+        why = "there is no prediction of them (er.tl.predict_ernas, er.tl.scan_ernas)"
+        found.absent.append(NotJudged("Loci of enhancer RNA", why))
+        return
+    for sample in judging.samples:
+        evaluate = partial(
+            tl.evaluate_ernas,
+            mdata,
+            sample=sample,
+            genome=judging.genome,
+            allow_leakage=True,
+            n_bootstrap=judging.n_bootstrap,
+            rng=judging.rng,
+        )
+        _run(found, f"Loci of enhancer RNA, {sample}", evaluate)
+
+
 def _run(
     found: Scores,
     title: str,
@@ -185,8 +187,8 @@ def _run(
     """Add what an evaluation finds, or the reason why the object cannot be judged."""
     try:
         table = evaluate()
-    except (KeyError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error)
+    except (KeyError, ValueError, FileNotFoundError) as error:
+        reason = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
         logger.warning("%s is not judged: %s", title, reason)
         found.absent.append(NotJudged(title, reason))
         return
@@ -197,35 +199,45 @@ def evaluations_of(
     title: str, table: pd.DataFrame, notes: Sequence[str] = (), what: str = "elements"
 ) -> list[Evaluation]:
     """Scores of a table, biosample by biosample; a table of another kind as it is."""
-    if {"sample", "predictor", "fold", "pearson"} <= set(table):
-        names = table["sample"].unique()
+    columns = set(table)
+    if {"sample", "predictor", "fold", "pearson"} <= columns:
+        return [_agreement(name, part, notes, what) for name, part in _by_sample(title, table)]
+    if {"sample", "predictor", "fold", "negatives", "auroc", "auprc"} <= columns:
         return [
-            _agreement(title if len(names) == 1 else f"{title}: {name}", table[table["sample"] == name], notes, what)
-            for name in names
+            interaction_areas(f"{name}: negatives {kind!r}", part[part["negatives"] == kind], notes)
+            for name, part in _by_sample(title, table)
+            for kind in part["negatives"].unique()
         ]
-    if {"predictor", "distance_bin", "average_precision"} <= set(table):
+    if {"sample", "predictor", "stratum", "f1", "auroc", "auprc"} <= columns:
+        return [locus_areas(name, part, notes) for name, part in _by_sample(title, table)]
+    if {"predictor", "distance_bin", "average_precision"} <= columns:
         return [_precision(title, table, notes)]
     return [_plain(title, table)]
+
+
+def _by_sample(title: str, table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    names = table["sample"].unique()
+    return [(title if len(names) == 1 else f"{title}: {name}", table[table["sample"] == name]) for name in names]
 
 
 def _agreement(title: str, table: pd.DataFrame, notes: Sequence[str], what: str) -> Evaluation:
     pooled = table[table["fold"] == _POOLED]
     folds = table[table["fold"] != _POOLED]
     reference = str(pooled["reference"].iloc[0]) if "reference" in pooled else ""
-    axis, place = _axis("Pearson's r", table, "pearson", pooled.loc[pooled["predictor"] == reference, "pearson"])
+    scale, place = axis("Pearson's r", table, "pearson", pooled.loc[pooled["predictor"] == reference, "pearson"])
     rows = []
     for _, row in pooled.iterrows():
         name = str(row["predictor"])
         cells = (
-            _with_interval(row, "pearson"),
+            with_interval(row, "pearson"),
             decimal(row.get("spearman", np.nan)),
             decimal(row.get("r2", np.nan)),
             decimal(row.get("slope", np.nan), 2),
-            "reference" if name == reference else _with_interval(row, "delta", signed=True),
+            "reference" if name == reference else with_interval(row, "delta", signed=True),
         )
         of_folds = folds.loc[folds["predictor"] == name, "pearson"]
-        dot = _dot(row, "pearson", place, of_folds if len(of_folds) > 1 else of_folds[:0])
-        rows.append(Score(_called(name), _MODELS.get(name, "baseline"), cells, dot))
+        mark = dot(row, "pearson", place, of_folds if len(of_folds) > 1 else of_folds[:0])
+        rows.append(Score(called(name), _MODELS.get(name, "baseline"), cells, mark))
     n_folds = folds["fold"].nunique()
     about = (
         f"{table['sample'].iloc[0]}: {count(pooled['n'].max())} {what} on test chromosomes, "
@@ -233,7 +245,7 @@ def _agreement(title: str, table: pd.DataFrame, notes: Sequence[str], what: str)
         "does not test."
     )
     columns = ("Pearson's r", "Spearman's ρ", "R²", "slope", "r − best baseline")
-    return Evaluation(title, about, columns, tuple(rows), axis, (*_warnings(pooled, folds), *notes))
+    return Evaluation(title, about, columns, tuple(rows), scale, (*_warnings(pooled, folds), *notes))
 
 
 def _warnings(pooled: pd.DataFrame, folds: pd.DataFrame) -> list[str]:
@@ -259,20 +271,20 @@ def _precision(title: str, table: pd.DataFrame, notes: Sequence[str]) -> Evaluat
     bins = [name for name in table["distance_bin"].unique() if name != _ALL]
     baselines = whole["predictor"].isin(["distance", "nearest_gene"])
     best = whole.loc[baselines].nlargest(1, "average_precision")["average_precision"]
-    axis, place = _axis("average precision", whole, "average_precision", best, interval=("low", "high"))
+    scale, place = axis("average precision", whole, "average_precision", best, interval=("low", "high"))
     rows = []
     for _, row in whole.iterrows():
         name = str(row["predictor"])
         of_bins = table[table["predictor"] == name].set_index("distance_bin")["average_precision"]
         cells = (
-            _with_interval(row, "average_precision", low="low", high="high"),
+            with_interval(row, "average_precision", low="low", high="high"),
             decimal(row.get("precision_at_70_recall", np.nan)),
             *(decimal(of_bins.get(one, np.nan)) for one in bins),
-            _with_interval(row, "delta", signed=True),
+            with_interval(row, "delta", signed=True),
             count(row.get("n_missing", 0)),
         )
         kind = "baseline" if name in ("distance", "nearest_gene") else "model"
-        rows.append(Score(_called(name), kind, cells, _dot(row, "average_precision", place, None, ("low", "high"))))
+        rows.append(Score(called(name), kind, cells, dot(row, "average_precision", place, None, ("low", "high"))))
     first = whole.iloc[0]
     about = (
         f"{count(first['n'])} tested pairs of {count(first['n_genes'])} genes, {count(first['n_positive'])} of them "
@@ -281,7 +293,7 @@ def _precision(title: str, table: pd.DataFrame, notes: Sequence[str]) -> Evaluat
     columns = (
         "average precision", "precision at 70 % recall", *bins, "− distance", "pairs without a score",
     )  # fmt: skip
-    return Evaluation(title, about, columns, tuple(rows), axis, tuple(notes))
+    return Evaluation(title, about, columns, tuple(rows), scale, tuple(notes))
 
 
 def _plain(title: str, table: pd.DataFrame) -> Evaluation:
@@ -293,58 +305,6 @@ def _plain(title: str, table: pd.DataFrame) -> Evaluation:
     )
     left_out = f" The first {_MOST_ROWS} of {count(len(table))} rows." if len(table) > len(shown) else ""
     return Evaluation(title, f"As it was handed over.{left_out}", tuple(names[1:]), rows)
-
-
-def _axis(
-    name: str, table: pd.DataFrame, column: str, reference: pd.Series, interval: tuple[str, str] | None = None
-) -> tuple[Axis, Callable[[float], float]]:
-    """Scale that holds all values and their intervals, and the place of a value on it."""
-    columns = [one for one in (column, *(interval or (f"{column}_low", f"{column}_high"))) if one in table]
-    values = table[columns].to_numpy(dtype=np.float64)
-    values = values[np.isfinite(values)].clip(min=_FLOOR)
-    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if (high - low) / s <= 4 or s == 1.0)
-    low, high = np.floor(low / step + 1e-9) * step, np.ceil(high / step - 1e-9) * step
-    high = high if high > low else low + step
-
-    def place(value: float) -> float:
-        part = (max(value, _FLOOR) - low) / (high - low)
-        return round(_EDGE + (100 - 2 * _EDGE) * float(part), 2)
-
-    ticks = np.arange(low, high + step / 2, step)
-    digits = 2 if step < 0.1 else 1
-    known = reference.dropna()
-    at = place(float(known.iloc[0])) if len(known) else None
-    return Axis(name, tuple((place(tick), decimal(abs(tick) and tick, digits)) for tick in ticks), at), place
-
-
-def _dot(
-    row: pd.Series,
-    column: str,
-    place: Callable[[float], float],
-    folds: pd.Series | None,
-    interval: tuple[str, str] | None = None,
-) -> Dot | None:
-    value = float(row[column])
-    if not np.isfinite(value):
-        return None
-    names = interval or (f"{column}_low", f"{column}_high")
-    ends = [float(row.get(name, np.nan)) for name in names]
-    low, high = [place(end) for end in ends] if np.isfinite(ends).all() else (None, None)
-    own = tuple(place(float(of)) for of in (folds.dropna() if folds is not None else ()))
-    return Dot(place(value), low, high, own, f"{_called(str(row['predictor']))}: {decimal(value)}")
-
-
-def _with_interval(row: pd.Series, column: str, *, low: str = "", high: str = "", signed: bool = False) -> str:
-    value = decimal(float(row.get(column, np.nan)), signed=signed)
-    ends = [float(row.get(name, np.nan)) for name in (low or f"{column}_low", high or f"{column}_high")]
-    if value == NOT_KNOWN or not np.isfinite(ends).all():
-        return value
-    return f"{value} ({decimal(ends[0], signed=signed)} to {decimal(ends[1], signed=signed)})"
-
-
-def _called(predictor: str) -> str:
-    return PREDICTORS.get(predictor, predictor.replace("_", " "))
 
 
 def _cell(value: Any) -> str:

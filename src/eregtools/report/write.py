@@ -48,8 +48,8 @@ def write_report(
 
     The page is one file: it opens from a disk, loads nothing from a network, and the same object gives the same bytes.
     It shows the object; the quality of the data of each biosample; the scores of predictions beside those of every
-    baseline, and what could not be judged and why; tables of genes and links that can be searched and sorted; the
-    figure of a locus for any gene; and which weights and parameters made each result.
+    baseline, and what could not be judged and why; tables of genes, links and loci that can be searched and sorted; the
+    figure of a locus for any gene, or for any locus of enhancer RNA; and which weights and parameters made each result.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def write_report(
     out
         File to write (``.html``); what is there is replaced.
     genes
-        Genes that can be looked up, by id or name; ``None``: all. Quality and scores are of all genes in any case.
+        Genes that can be looked up, by id or name, and the loci of enhancer RNA in view of them; ``None``: all. Quality
+        and scores are of all genes and loci in any case.
     sample
         Biosamples to show; ``None``: all.
     title
@@ -70,8 +71,8 @@ def write_report(
         Tested pairs of the one biosample that is shown (:func:`eregtools.io.read_crispr`), or ``{sample: pairs}``, by
         which scores of links are judged; ``None``: they are not.
     genome
-        Genome, path or registered name, which the baselines of predicted activity read; ``None``: activity is not
-        judged.
+        Genome, path or registered name, which the baselines of predicted activity and of loci read; ``None``: activity
+        is not judged, and loci without the baseline that reads it.
     n_bootstrap
         Draws for intervals of scores; 0: none.
     rng
@@ -92,7 +93,8 @@ def write_report(
     -----
     Predictions are judged as they are stored, by :func:`eregtools.tl.evaluate_expression` and its siblings; baselines
     are fitted here (ten seconds for all of K562). Numbers in the tables and figures keep four digits; the data are
-    compressed, which browsers since 2023 can read.
+    compressed, which browsers since 2023 can read. Labelled pairs and loci are judged where they have labels; the
+    coverage of RNA is kept around the 2,000 clearest loci (of two biosamples: 1,000), if its folder is at hand.
 
     Examples
     --------
@@ -167,8 +169,16 @@ def _page(*, browsed: dict[str, Any] | None, **content: Any) -> str:
         n_listed=0 if browsed is None else sum(browsed["genes"]["listed"]),
         n_links=0 if browsed is None or browsed["links"] is None else len(browsed["links"]["gene"]),
         has_links=browsed is not None and browsed["links"] is not None,
+        has_ernas=browsed is not None and browsed["ernas"] is not None and bool(browsed["ernas"]["start"]),
+        browse_title=_browse_title(browsed),
         version=version("eregtools"),
     )
+
+
+def _browse_title(browsed: dict[str, Any] | None) -> str:
+    if browsed is None or browsed["ernas"] is None:
+        return "Genes and links"
+    return "Genes, links and loci of enhancer RNA" if browsed["genes"]["id"] else "Loci of enhancer RNA"
 
 
 def packed(content: dict[str, Any]) -> str:

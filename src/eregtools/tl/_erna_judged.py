@@ -83,6 +83,13 @@ class Judged:
         return table.loc[table["fold"] == POOLED, ["predictor", "n", "n_positive", *_AREA_COLUMNS]]
 
 
+def has_both_kinds(label: NDArray[np.bool_], scores: Mapping[str, Floats]) -> bool:
+    """Whether those that have a score of every predictor which scores any are positives and negatives."""
+    known = [has for score in scores.values() if (has := np.isfinite(score)).any()]
+    left = label[np.logical_and.reduce(known)] if known else label
+    return bool(left.any() and not left.all())
+
+
 def reference_of(data: Any, genome: Genome | str | Path | None) -> Genome | None:
     if isinstance(data, MuData):
         try:

@@ -92,8 +92,13 @@ def predict_activity(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.predict_activity(mdata, genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.tl.predict_activity(mdata, "EPInformer-seq-small-simulated")
+    >>> mdata["enhancers"].layers["activity_pred"].shape
+    (1, 160)
+    >>> mdata.uns["eregtools"]["results"]["enhancers:activity_pred"][["sample", "model"]]
+      sample                           model
+    0    sim  EPInformer-seq-small-simulated
     """
     mdata = mdata.copy() if copy else mdata
     enhancers = require_elements(mdata, window)

@@ -86,8 +86,19 @@ def agreement(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("K562.h5mu")  # doctest: +SKIP
-    >>> er.tl.agreement(mdata, ["attention", "abc"], label="crispr_significant")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> truth = er.settings.cache_dir / "simulated" / "200genes-seed0" / "truth_links.tsv"
+    >>> shares = er.io.read_table(truth)["share"].to_numpy()
+    >>> mdata["links"].var["label"] = (shares >= 0.05).astype(float)
+    >>> er.pp.split(mdata, {k: {"test": [f"chr{k}"]} for k in range(1, 9)})
+    >>> er.tl.abc(mdata)
+    >>> er.tl.link_scores(mdata, scores="distance")
+    >>> table = er.tl.agreement(mdata, ["abc", "distance_score"], n_bootstrap=0)
+    >>> table.loc[table["fold"] == "pooled", ["predictor", "auroc", "rho_abc"]].round(1)
+            predictor  auroc  rho_abc
+    0             abc    0.9      1.0
+    1  distance_score    0.7      0.5
+    2        combined    0.9      1.0
     """
     names = names_of(scores)
     if len(names) < 2:

@@ -169,14 +169,21 @@ def attribute(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.attribute(mdata, names=["chr1:1000-1500"], genome="hg38.fa")  # doctest: +SKIP
-    >>> er.tl.attribute(mdata, modality="genes", names="MYC", assay="CAGE", genome="hg38.fa")  # doctest: +SKIP
-    >>> mdata["genes"].varm["CAGE_deeplift"].shape  # doctest: +SKIP
-    (18377, 2000)
-    >>> er.tl.attribute(mdata, "my_epipam", modality="links", method="ig", genome="hg38.fa")  # doctest: +SKIP
-    >>> mdata["links"].varm["interaction_ig_promoter"].shape  # doctest: +SKIP
-    (44313, 2000)
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> names = mdata["enhancers"].var_names[:2]
+    >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", names=names, n_references=5)
+    >>> residual = mdata["enhancers"].var["activity_deeplift_residual"].dropna()
+    >>> len(residual), bool((residual < 0.05).all())
+    (2, True)
+
+    Of the predicted expression of a gene, to its promoter and to one of its enhancers:
+
+    >>> weights = "EPInformer-small-simulated"
+    >>> er.tl.attribute(mdata, weights, modality="genes", names="sim1", method="saliency")
+    >>> link = mdata["links"].var_names[0]
+    >>> er.tl.attribute(mdata, weights, modality="links", names=link, method="saliency")
+    >>> "RNA_saliency" in mdata["genes"].varm, "RNA_saliency" in mdata["links"].varm
+    (True, True)
     """
     mdata = mdata.copy() if copy else mdata
     what = _checked_target(model, modality, target, method)

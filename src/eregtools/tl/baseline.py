@@ -104,8 +104,13 @@ def baseline_expression(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> er.tl.baseline_expression(mdata, assay="RNA")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.tl.baseline_expression(mdata, assay="RNA", method="promoter")
+    >>> genes = mdata["genes"]
+    >>> genes.var.loc[genes.to_df("RNA_baseline_promoter").notna().all(), "Chromosome"].value_counts().head(1)
+    Chromosome
+    chr8    25
+    Name: count, dtype: int64
     """
     mdata = mdata.copy() if copy else mdata
     genes = require_genes(mdata)
@@ -171,7 +176,7 @@ def out_of_fold(
     for fold in sets.columns:
         tested = (sets[fold].astype(object) == "test").to_numpy()
         fitted = ~tested & np.isfinite(target) & usable
-        tested &= usable
+        tested = tested & usable
         if not tested.any() or fitted.sum() < 2:
             continue
         fit = deepcopy(model).fit(features[fitted], target[fitted].astype(np.float64))

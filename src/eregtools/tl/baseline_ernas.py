@@ -79,9 +79,20 @@ def baseline_ernas(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> er.tl.baseline_ernas(mdata, genome="hg38.fa")  # doctest: +SKIP
-    >>> mdata["ernas"].layers["erna_baseline_balance"]  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files = world.paths
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=["s1"], genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> er.pp.candidate_ernas(mdata, "bed", source=files["ernas"])
+    >>> er.tl.baseline_ernas(mdata, genome=files["genome"])
+    >>> balance = mdata["ernas"].to_df("erna_baseline_balance")
+    >>> balance.shape, bool(balance.median(axis=1).item() > 0.5)
+    ((1, 10), True)
     """
     require_real(mdata)
     ernas = require_modality(mdata, Modality.ernas)

@@ -83,9 +83,20 @@ def baseline_interactions(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("pairs.h5mu")  # doctest: +SKIP
-    >>> er.tl.baseline_interactions(mdata, methods=["distance", "between"])  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated")
+    >>> er.pp.split(mdata, {k: {"valid": [f"chr{k % 3 + 1}"], "test": [f"chr{k}"]} for k in (1, 2, 3)})
+    >>> er.tl.baseline_interactions(mdata, methods=["distance", "memoriser"])
+    >>> [name for name in mdata["links"].layers if name.startswith("interaction")]
+    ['interaction_baseline_distance', 'interaction_baseline_memoriser']
+
+    No element of a test chromosome is in a pair that trains, so that the look-up knows none of them:
+
+    >>> float(mdata["links"].layers["interaction_baseline_memoriser"].max())
+    0.0
     """
     require_real(mdata)
     names = [methods] if isinstance(methods, str) else list(dict.fromkeys(methods))

@@ -158,10 +158,20 @@ def call_ernas(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> er.tl.call_ernas(mdata, scan="scan", alpha=0.05)  # doctest: +SKIP
-    >>> er.io.write_ernas(mdata, "loci.bed")  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files = world.paths
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=["s1"], genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> er.tl.scan_ernas(mdata, "ERNAformer-small-simulated", folder=world.folder / "scan", genome=files["genome"])
+    >>> er.tl.call_ernas(mdata, genome=files["genome"], decoys=200, alpha=0.2)
+    >>> bool((mdata["ernas"].var["qvalue"] <= 0.2).all()), {"qvalue", "probability"} <= set(mdata["ernas"].layers)
+    (True, True)
+    >>> er.io.write_ernas(mdata, world.folder / "loci.bed")
     """
     from eregtools.models.device import pick_device
 

@@ -110,10 +110,18 @@ def cross_validate(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> er.tl.cross_validate(mdata, assay="RNA", folder="models", genome="hg38.fa")  # doctest: +SKIP
-    >>> er.tl.evaluate_expression(mdata, assay="RNA", model="models", genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.pp.split(mdata, {k: {"valid": [f"chr{k + 4}"], "test": [f"chr{k}"]} for k in (1, 2)})
+    >>> er.tl.cross_validate(mdata, assay="RNA", folder=tempfile.mkdtemp(), use_sequence=False, max_epochs=1)
+    >>> genes = mdata["genes"]
+    >>> genes.var.loc[genes.to_df("RNA_pred").notna().all(), "Chromosome"].unique().tolist()
+    ['chr1', 'chr2']
+    >>> mdata.uns["eregtools"]["results"]["genes:RNA_pred"][["sample", "fold"]]
+      sample  fold
+    0    sim     1
+    1    sim     2
     """
     mdata = mdata.copy() if copy else mdata
     validate(mdata, full=False)

@@ -123,8 +123,11 @@ def train_ernas(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> model = er.tl.train_ernas(mdata, fold=1, genome="hg38.fa")  # doctest: +SKIP
+    >>> simulation = er.datasets.simulate_erna("confounders", n=40)
+    >>> config = er.models.ERNAformerConfig.preset("small", seq_len=1024, n_layers=1)
+    >>> model = er.tl.train_ernas(simulation, config=config, max_epochs=1, batch_size=32)
+    >>> er.tl.predict_ernas(simulation, model).shape
+    (80,)
     """
     from eregtools.models import ERNAformer
     from eregtools.train.loci import scratch_regime
@@ -221,8 +224,10 @@ def finetune_ernas(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> model = er.tl.finetune_ernas(mdata, "models/fold1", fold=1, genome="hg38.fa")  # doctest: +SKIP
+    >>> own = er.datasets.simulate_erna("confounders", n=32, seed=3)
+    >>> model = er.tl.finetune_ernas(own, "ERNAformer-small-simulated", min_positives=20, max_epochs=1)
+    >>> model.provenance.get("freeze")
+    'stems'
     """
     from eregtools.models import ERNAformer, load
     from eregtools.train.loci import finetuning_regime

@@ -141,9 +141,16 @@ def evaluate_expression(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> table = er.tl.evaluate_expression(mdata, "models/k562", assay="RNA")  # doctest: +SKIP
-    >>> table[table["fold"] == "pooled"].set_index("predictor")["delta"]  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> table = er.tl.evaluate_expression(mdata, "EPInformer-small-simulated", assay="RNA", n_bootstrap=0)
+    >>> table.loc[table["fold"] == "pooled", ["predictor", "n", "leakage"]]
+           predictor   n  leakage
+    0          model  25  unknown
+    1       shuffled  25  unknown
+    2          trees  25       no
+    3       promoter  25       no
+    4  promoter_mrna  25       no
+    5        nearest  25       no
     """
     genes = require_genes(mdata)
     bootstrap = Bootstrap(n_bootstrap, level, settings.seed if rng is None else rng)
@@ -251,8 +258,14 @@ def evaluate_activity(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> er.tl.evaluate_activity(mdata, "models/encoder", genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> table = er.tl.evaluate_activity(mdata, "EPInformer-seq-small-simulated", n_bootstrap=0)
+    >>> table.loc[table["fold"] == "pooled", ["predictor", "n", "leakage"]]
+      predictor   n  leakage
+    0     model  20  unknown
+    1  shuffled  20  unknown
+    2    gc_cpg  20       no
+    3      kmer  20       no
     """
     enhancers = require_elements(mdata, window)
     bootstrap = Bootstrap(n_bootstrap, level, settings.seed if rng is None else rng)

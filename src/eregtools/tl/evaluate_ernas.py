@@ -22,7 +22,7 @@ from eregtools.tl._covariates import tss_of
 from eregtools.tl._erna_baselines import CALLED_FROM, METHODS
 from eregtools.tl._erna_bins import bin_labels, bin_scores, genome_bins, track_scores
 from eregtools.tl._erna_elements import Meetings, rates, rates_at, thresholds_of, usable_negatives
-from eregtools.tl._erna_judged import Judged, coverage_of, reference_of
+from eregtools.tl._erna_judged import Judged, coverage_of, has_both_kinds, reference_of
 from eregtools.tl._erna_truth import ALL, known_loci, scored_loci
 from eregtools.tl._labelled_pairs import bare
 from eregtools.tl._precision import draws_of_groups
@@ -216,6 +216,9 @@ def _windows(judged: Judged, max_distance: float, threshold: float | Mapping[str
     for stratum, rows in loci.strata().items():
         label = loci.label[rows] == 1
         some = {name: score[rows] for name, score in scores.items()}
+        if stratum != ALL and not has_both_kinds(label, some):
+            logger.warning("stratum %s is left out: its loci that have all scores are of one kind", stratum)
+            continue
         areas = judged.areas(label, some, loci.chromosome[rows], "loci")
         called = [_called(label, some[name], _threshold(name, threshold), name) for name in areas["predictor"]]
         table = pd.concat([areas.reset_index(drop=True), pd.DataFrame(called)], axis=1)

@@ -114,11 +114,22 @@ def evaluate_interactions(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("pairs.h5mu")  # doctest: +SKIP
-    >>> er.pp.matched_pairs(mdata, method="repaired")  # doctest: +SKIP
-    >>> er.tl.predict_interactions(mdata, "model")  # doctest: +SKIP
-    >>> er.tl.evaluate_interactions(mdata, "interaction", ratio=10)  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> er.pp.split(mdata, {k: {"valid": [f"chr{k % 3 + 1}"], "test": [f"chr{k}"]} for k in (1, 2, 3)})
+    >>> er.tl.predict_interactions(mdata, "EPIPAM-small-simulated", genome=simulation.genome)
+    >>> table = er.tl.evaluate_interactions(mdata, "interaction", negatives="repaired", ratio=None, n_bootstrap=0)
+    >>> table.loc[table["fold"] == "pooled", ["predictor", "n", "n_positive", "auroc", "leakage"]].round(1)
+              predictor    n  n_positive  auroc  leakage
+    0       interaction  120          60    1.0  unknown
+    1          distance  120          60    0.5       no
+    2  distance_lengths  120          60    0.5       no
+    3           between  120          60    0.5       no
+    4         memoriser  120          60    0.5       no
     """
     if ratio is not None and not ratio > 0:
         raise ValueError(f"ratio={ratio}: expected more than 0 negative pairs for each positive one, or None")

@@ -106,11 +106,16 @@ def predict_interactions(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.pp.pairs("GM12878.csv.gz", genome="hg19.fa")  # doctest: +SKIP
-    >>> er.tl.predict_interactions(mdata, "my_models", genome="hg19.fa")  # doctest: +SKIP
-    >>> mdata["links"].layers["interaction"].shape  # doctest: +SKIP
-    (1, 44313)
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> er.tl.predict_interactions(mdata, "EPIPAM-small-simulated", genome=simulation.genome)
+    >>> links = mdata["links"]
+    >>> links.to_df("interaction").T.groupby(links.var["label"])["simulated"].median().round(1).to_dict()
+    {0: 0.0, 1: 1.0}
     """
     mdata = mdata.copy() if copy else mdata
     key = key_added or (Layer.shuffled_pred(Layer.interaction) if shuffle else Layer.interaction)
@@ -182,10 +187,19 @@ def scan_interactions(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.pp.pairs("GM12878.csv.gz", genome="hg19.fa")  # doctest: +SKIP
-    >>> table = er.tl.scan_interactions(mdata, "my_models", chromosome="chr21")  # doctest: +SKIP
-    >>> table.nlargest(10, "interaction")  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> table = er.tl.scan_interactions(
+    ...     mdata, "EPIPAM-small-simulated", chromosome="chr1", max_distance=20_000, genome=simulation.genome
+    ... )
+    >>> table.columns.tolist()
+    ['sample', 'Chromosome', 'gene', 'enhancer', 'distance', 'interaction', 'fold']
+    >>> table["Chromosome"].unique().tolist(), bool(table["distance"].abs().max() <= 20_000)
+    (['chr1'], True)
     """
     require_pairs(mdata)
     samples = pick_samples(mdata, sample)

@@ -41,7 +41,7 @@ def attention(
     mdata: MuData,
     model: Any = None,
     *,
-    assay: str = "CAGE",
+    assay: str = "RNA",
     fold: int | str = "auto",
     genome: Genome | str | Path | None = None,
     recipe: str | None = None,
@@ -94,9 +94,12 @@ def attention(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.attention(mdata, genome="hg38.fa")  # doctest: +SKIP
-    >>> er.get.links(mdata, layers=["attention"]).nlargest(5, "attention")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.tl.attention(mdata, "EPInformer-small-simulated", assay="RNA")
+    >>> scores = er.get.links(mdata, layers="attention")
+    >>> scores.groupby("gene", observed=True)["attention"].sum().round(3).unique()
+    array([1.], dtype=float32)
+    >>> strongest = scores.nlargest(5, "attention")[["gene_name", "enhancer", "distance", "attention"]]
     """
     mdata = mdata.copy() if copy else mdata
     check_layer_name(key_added, "key_added")

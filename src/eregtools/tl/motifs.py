@@ -136,14 +136,22 @@ def motifs(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.attribute(mdata, hypothetical=True, genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> words = {"AP-1": "ATGACTCATC", "ETS": "ACCGGAAGTG"}
+    >>> motifs = {name: [[0.8 * (b == base) + 0.05 for b in "ACGT"] for base in word] for name, word in words.items()}
+    >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", method="saliency")
+    >>> er.tl.motifs(mdata, key="activity_saliency", motifs=motifs, min_seqlets=3, max_q=0.5)
+    >>> found = mdata.uns["eregtools"]["motifs"]["motifs"]
+    >>> sorted(found["patterns"]["motif"].unique())
+    ['AP-1', 'ETS']
+    >>> largest = found["pwms"][found["pwms"]["pattern"] == "pos_pattern_0"]
+    >>> largest.columns.tolist()
+    ['pattern', 'position', 'A', 'C', 'G', 'T']
+
+    Patterns found without known motifs, from hypothetical attributions, and then compared with known ones:
+
+    >>> er.tl.attribute(mdata, "EPInformer-seq-small-simulated", hypothetical=True)  # doctest: +SKIP
     >>> er.tl.motifs(mdata, key="activity_deeplift", method="modisco", motifs="jaspar.meme")  # doctest: +SKIP
-    >>> found = mdata.uns["eregtools"]["motifs"]["motifs"]  # doctest: +SKIP
-    >>> found["patterns"].loc["pos_pattern_0", "motif"]  # doctest: +SKIP
-    'MA0140.2 GATA1::TAL1'
-    >>> pwms = found["pwms"]  # doctest: +SKIP
-    >>> er.pl.logo(pwms[pwms["pattern"] == "pos_pattern_0"], kind="information")  # doctest: +SKIP
     """
     seed = settings.seed if rng is None else rng
     search = Search(method, sign, threshold, n_seqlets, min_seqlets, max_q, seed)

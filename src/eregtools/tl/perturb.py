@@ -49,7 +49,7 @@ def perturb(
     targets: Targets = "each",
     what: What = "sequence",
     scale: Scale = "linear",
-    assay: str = "CAGE",
+    assay: str = "RNA",
     gene: str | Iterable[str] | None = None,
     fold: int | str = "auto",
     genome: Genome | str | Path | None = None,
@@ -149,12 +149,16 @@ def perturb(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.perturb(mdata, gene="KLF1", genome="hg38.fa")  # doctest: +SKIP
-    >>> er.get.links(mdata, gene="KLF1", layers="perturbation").nsmallest(5, "perturbation")  # doctest: +SKIP
-    >>> locus = ["chr19:12885000-12886000", "chr19:12887200-12888100"]
-    >>> er.tl.perturb(mdata, targets={"both": locus}, genome="hg38.fa")  # doctest: +SKIP
-    >>> mdata.uns["eregtools"]["perturbations"]["perturbation"]  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA", gene=["sim1", "sim2"])
+    >>> changes = er.get.links(mdata, gene="sim1", layers="perturbation")
+    >>> largest_loss = changes.nsmallest(1, "perturbation")["enhancer"].item()
+    >>> pair = changes["enhancer"].head(2).tolist()
+    >>> er.tl.perturb(mdata, "EPInformer-small-simulated", assay="RNA", targets={"both": pair}, key_added="pair")
+    >>> table = mdata.uns["eregtools"]["perturbations"]["pair"]
+    >>> table.loc[table["gene"] == "SIMG0001", ["sample", "set", "n_enhancers"]]
+      sample   set  n_enhancers
+    0    sim  both            2
     """
     mdata = mdata.copy() if copy else mdata
     check_layer_name(key_added, "key_added")

@@ -115,11 +115,19 @@ def position_attention(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.pp.pairs("GM12878.csv.gz", genome="hg19.fa")  # doctest: +SKIP
-    >>> link = mdata["links"].var_names[0]  # doctest: +SKIP
-    >>> er.tl.position_attention(mdata, "my_models", link, relations=[1, 2], genome="hg19.fa")  # doctest: +SKIP
-    >>> er.pl.position_attention(mdata, link, stage=2)  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> link = mdata["links"].var_names[0]
+    >>> er.tl.position_attention(mdata, "EPIPAM-small-simulated", link, relations=[2], genome=simulation.genome)
+    >>> weights = mdata["links"].varm["position_attention_enhancer2"]
+    >>> weights.shape, float(weights[0].sum().round(3))
+    ((240, 15), 1.0)
+    >>> mdata["links"].varm["position_attention_relation2"].shape
+    (240, 15, 15)
     """
     mdata = mdata.copy() if copy else mdata
     check_layer_name(key_added, "key_added")

@@ -110,8 +110,11 @@ def predict_expression(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("k562.h5mu")  # doctest: +SKIP
-    >>> er.tl.predict_expression(mdata, assay="CAGE", genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> er.tl.predict_expression(mdata, "EPInformer-small-simulated", assay="RNA")
+    >>> predicted, measured = mdata["genes"].to_df("RNA_pred"), mdata["genes"].to_df("RNA")
+    >>> bool((predicted.T.corrwith(measured.T) > 0.5).all())
+    True
     """
     mdata = mdata.copy() if copy else mdata
     key = key_added or (Layer.shuffled_pred(assay) if shuffle else Layer.expression_pred(assay))

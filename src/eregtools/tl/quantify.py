@@ -111,9 +111,23 @@ def quantify_ernas(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> er.tl.quantify_ernas(mdata)  # doctest: +SKIP
-    >>> sc.tl.rank_genes_groups(mdata["ernas"], "group", layer="rpm")  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files = world.paths
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=["s1"], genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> er.pp.candidate_ernas(mdata, "bed", source=files["ernas"])
+    >>> er.tl.quantify_ernas(mdata)
+    >>> mdata["ernas"].var[["width", "nearest_gene", "tss_distance"]].head(2)
+                           width nearest_gene  tss_distance
+    eRNA:chr1:7315-7715      400     SIMG0001       -2139.0
+    eRNA:chr1:24411-24811    400     SIMG0001      -19235.0
+    >>> mdata["ernas"].layers["directionality"].shape
+    (1, 10)
     """
     require_real(mdata)
     ernas = require_modality(mdata, Modality.ernas)

@@ -149,10 +149,21 @@ def scan_ernas(
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> er.tl.scan_ernas(mdata, "models/", folder="scan", genome="hg38.fa")  # doctest: +SKIP
-    >>> er.tl.call_ernas(mdata)  # doctest: +SKIP
+    >>> small = er.datasets.ErnaGenomeConfig(
+    ...     n_chromosomes=1, chromosome_length=200_000, genes=3, libraries=["stranded"], negative=()
+    ... )
+    >>> world = er.datasets.simulate_erna_genome(tempfile.mkdtemp(), config=small)
+    >>> files = world.paths
+    >>> mdata = er.pp.assemble(genes=files["genes"], enhancers=files["open"], samples=["s1"], genome=files["genome"])
+    >>> er.pp.add_coverage(mdata, world.tracks, folder=world.folder / "coverage.zarr", read_length=75)
+    >>> scan = world.folder / "scan"
+    >>> er.tl.scan_ernas(mdata, "ERNAformer-small-simulated", folder=scan, genome=files["genome"])
+    >>> sorted(path.name for path in scan.iterdir())
+    ['about.json', 'bigwig', 'mask.npz', 'models', 'scan.json', 'tracks']
+    >>> sorted(path.name for path in (scan / "bigwig").iterdir())
+    ['s1.bw']
     """
     from eregtools.models.device import pick_device
     from eregtools.train.fit import Engine
@@ -254,7 +265,7 @@ def _mask(mdata: MuData, mask: Mask | None, chrom_sizes: dict[str, int]) -> pd.D
         mask = mdata.uns.get(UNS, {}).get(Uns.erna_mask)
     if mask is None:
         logger.warning("there is no mask; loci are called in promoters and exons too (er.pp.erna_mask)")
-        mask = pd.DataFrame({Var.chromosome: [], Var.start: [], Var.end: []})
+        mask = pd.DataFrame({Var.chromosome: [], Var.start: [], Var.end: []}).astype({Var.start: int, Var.end: int})
     table = (mask if isinstance(mask, pd.DataFrame) else read_bed(mask))[list(INTERVAL)]
     names = table[Var.chromosome].astype(str)
     spelling = match_names(chrom_sizes, names.unique())

@@ -147,8 +147,18 @@ def train_activity(
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> encoder = er.tl.train_activity(mdata, fold=1, genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=80)
+    >>> config = er.models.EPInformerSeqConfig(hidden=16, tower_channels=(8, 8, 8, 8, 8))
+    >>> encoder = er.tl.train_activity(mdata, fold=1, config=config, max_epochs=1)
+    >>> encoder.provenance["test_chromosomes"]
+    ['chr8']
+
+    The elements of that chromosome are the ones that the model of the fold predicts:
+
+    >>> er.tl.predict_activity(mdata, {1: encoder})
+    >>> enhancers = mdata["enhancers"]
+    >>> enhancers.var.loc[enhancers.to_df("activity_pred").notna().all(), "Chromosome"].unique().tolist()
+    ['chr8']
     """
     from eregtools.models import EPInformerSeq, EPInformerSeqConfig, load
     from eregtools.train.datamodule import Batches
@@ -342,8 +352,14 @@ folder, resume, overwrite, rng
     Examples
     --------
     >>> import eregtools as er
-    >>> mdata = er.io.read("mine.h5mu")  # doctest: +SKIP
-    >>> model = er.tl.train_expression(mdata, assay="RNA", fold=1, genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=80)
+    >>> config = er.models.EPInformerConfig(window=400, embedding_dim=32, n_layers=1, tower_channels=(8,) * 5)
+    >>> model = er.tl.train_expression(mdata, assay="RNA", fold=1, config=config, max_epochs=1)
+    >>> model.provenance["test_chromosomes"]
+    ['chr8']
+    >>> er.tl.predict_expression(mdata, {1: model}, assay="RNA")
+    >>> int(mdata["genes"].to_df("RNA_pred").notna().sum(axis=1).item())
+    10
     """
     from eregtools.models import EPInformer
     from eregtools.train.modules import ExpressionRegression

@@ -122,11 +122,17 @@ folder, resume, overwrite, rng
 
     Examples
     --------
+    >>> import tempfile
     >>> import eregtools as er
-    >>> mdata = er.pp.pairs("K562.csv.gz", genome="hg19.fa")  # doctest: +SKIP
-    >>> er.pp.split(mdata, "epipam8")  # doctest: +SKIP
-    >>> model = er.tl.train_interactions(mdata, fold=0)  # doctest: +SKIP
-    >>> er.tl.predict_interactions(mdata, {0: model})  # doctest: +SKIP
+    >>> small = er.datasets.InteractionConfig(n_chromosomes=3, pairs_per_chromosome=20, instances=3)
+    >>> simulation = er.datasets.simulate_interactions(tempfile.mkdtemp(), config=small)
+    >>> widths = {"enhancer_width": 600, "promoter_width": 600}
+    >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated", **widths)
+    >>> er.pp.split(mdata, {1: {"valid": ["chr2"], "test": ["chr3"]}})
+    >>> config = er.models.EPIPAMConfig.preset("1000x1000", enhancer_length=600, promoter_length=600)
+    >>> model = er.tl.train_interactions(mdata, fold=1, genome=simulation.genome, config=config, copies=1, max_epochs=1)
+    >>> model.provenance["test_chromosomes"]
+    ['chr3']
     """
     from eregtools.models import EPIPAM
     from eregtools.train.datamodule import Batches

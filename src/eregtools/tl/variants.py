@@ -127,10 +127,19 @@ def variant_effect(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> import eregtools as er
-    >>> snv = pd.DataFrame({"Chromosome": ["chr1"], "Start": [1_000_499], "Ref": ["A"], "Alt": ["G"]})
-    >>> er.tl.variant_effect(None, snv, biosample="K562", genome="hg38.fa")  # doctest: +SKIP
+    >>> mdata = er.datasets.demo(n_genes=200)
+    >>> variants = er.settings.cache_dir / "simulated" / "200genes-seed0" / "variants.vcf"
+    >>> weights = {"model": "EPInformer-seq-small-simulated", "expression_model": "EPInformer-small-simulated"}
+    >>> table = er.tl.variant_effect(mdata, er.io.read_vcf(variants).head(3), **weights)
+    >>> table[["variant", "site", "gene_name"]].head(4)
+      variant      site gene_name
+    0    var1  promoter      sim4
+    1    var2  enhancer      sim2
+    2    var2  enhancer      sim3
+    3    var2  enhancer      sim4
+    >>> table[["activity_effect", "expression_effect"]].notna().any().tolist()
+    [True, True]
     """
     if window not in _WINDOWS:
         raise ValueError(f"window is {window!r}; expected {', '.join(_WINDOWS)}")

@@ -4,14 +4,20 @@ const byId = (id) => document.getElementById(id);
 
 function started(loci) {
   const hasLinks = loci.links !== null;
-  const state = { sample: 0, score: 0, gene: null };
+  const hasGenes = loci.listed.length > 0;
+  const hasErnas = loci.ernas !== null && loci.ernas.start.length > 0;
+  const state = { sample: 0, score: 0, gene: null, erna: null };
   const genesTable = new PagedTable(byId("genes-table"), { caption: "Genes", perPage: 10, noun: "genes" });
   const linksTable = hasLinks ? new PagedTable(byId("links-table"), { caption: "Links", perPage: 10, noun: "links" }) : null;
   const ownTable = hasLinks
     ? new PagedTable(byId("locus-links"), { caption: "Links of the gene", perPage: 10, noun: "links of this gene" })
     : null;
+  const ernasTable = hasErnas
+    ? new PagedTable(byId("ernas-table"), { caption: "Loci of enhancer RNA", perPage: 10, noun: "loci" })
+    : null;
   const figure = new LocusFigure(loci, byId("figure"), {
     onGene: (gene) => go(gene),
+    onErna: (erna) => goToErna(erna),
     onActive: (link) => {
       if (!ownTable) return;
       ownTable.current = (row) => row === link;
@@ -21,18 +27,22 @@ function started(loci) {
   });
   let strongest = null;
 
-  const go = (gene) => {
-    const wanted = `gene=${encodeURIComponent(loci.genes.id[gene])}`;
+  const goTo = (wanted) => {
     if (location.hash.slice(1) === wanted) opened();
     else location.hash = wanted;
   };
+  const go = (gene) => goTo(`gene=${encodeURIComponent(loci.genes.id[gene])}`);
+  const goToErna = (erna) => goTo(`locus=${encodeURIComponent(loci.ernaName(erna))}`);
 
+  // Gene or locus of enhancer RNA that the address names.
   function named() {
-    const found = /^#gene=(.*)$/.exec(location.hash);
+    const found = /^#(gene|locus)=(.*)$/.exec(location.hash);
     if (!found) return null;
     try {
-      const gene = loci.byId.get(decodeURIComponent(found[1]));
-      return gene !== undefined && loci.genes.listed[gene] ? gene : null;
+      const name = decodeURIComponent(found[2]);
+      if (found[1] === "locus") return loci.ernaByName.has(name) ? { erna: loci.ernaByName.get(name) } : null;
+      const gene = loci.byId.get(name);
+      return gene !== undefined && loci.genes.listed[gene] ? { gene } : null;
     } catch (error) {
       if (error instanceof URIError) return null;
       throw error;
@@ -40,9 +50,10 @@ function started(loci) {
   }
 
   function opened() {
-    const gene = named();
-    if (gene === null) return;
-    choose(gene);
+    const found = named();
+    if (found === null) return;
+    if (found.erna === undefined) choose(found.gene);
+    else chooseErna(found.erna);
     byId("locus").scrollIntoView({ block: "start" });
     byId("locus-title").focus({ preventScroll: true });
   }
@@ -88,6 +99,24 @@ function started(loci) {
     return columns;
   }
 
+  const ernaColumns = () => [
+    { name: "locus", value: (erna) => loci.ernaName(erna), node: (erna) => pick(loci.ernaName(erna), () => goToErna(erna)) },
+    { name: "width", unit: "bp", number: true, value: (erna) => loci.ernas.end[erna] - loci.ernas.start[erna] },
+    ...loci.ernas.columns.map((column) => ({
+      name: column.name, unit: column.unit, number: true, rising: column.key === "qvalue",
+      value: (erna) => column.values[state.sample][erna],
+    })),
+    ...loci.ernas.words.map((column) => ({ name: column.name, value: (erna) => column.values[erna] })),
+  ];
+
+  // Loci of the biosample, the clearest first.
+  function clearest() {
+    const [q, probability] = ["qvalue", "probability"].map((key) => loci.ernaColumn(key)?.values[state.sample]);
+    const key = (erna) => (q ? q[erna] ?? Infinity : 0);
+    const chance = (erna) => (probability ? probability[erna] ?? -1 : 0);
+    return loci.ownErnas(state.sample).sort((a, b) => key(a) - key(b) || chance(b) - chance(a) || a - b);
+  }
+
   const linkColumns = (onPick, gene) => [
     {
       name: "enhancer", value: (link) => loci.enhancerName(loci.links.enhancer[link]),
@@ -116,6 +145,11 @@ function started(loci) {
   function searched() {
     const { genes, enhancers, links } = loci;
     const { name, meets } = query(byId("search").value, loci.chromosomes);
+    if (hasErnas && !byId("ernas-table").hidden) {
+      const words = (erna) => Math.min(name(loci.ernaName(erna)), ...loci.ernas.words.map((column) => name(column.values[erna])));
+      ernasTable.setRows(clearest().filter((erna) => meets(loci.ernas, erna) || words(erna) < Infinity));
+      return;
+    }
     if (!hasLinks || byId("links-table").hidden) {
       const closeness = (gene) => Math.min(name(genes.name[gene]), name(genes.id[gene]), meets(genes, gene) ? 0 : Infinity);
       const found = loci.listed.map((gene) => [gene, closeness(gene)]).filter(([, far]) => far < Infinity);
@@ -142,23 +176,46 @@ function started(loci) {
         byId("figure").scrollIntoView({ block: "nearest" });
       }, false));
     }
+    if (hasErnas) ernasTable.setColumns(ernaColumns());
     searched();
+    if (state.erna !== null) figure.restyle({ sample: state.sample, score: state.score });
     if (state.gene !== null) {
       if (hasLinks) ownTable.setRows(loci.linksOf(state.gene, state.sample));
       figure.restyle({ sample: state.sample, score: state.score });
     }
   }
 
-  function choose(gene) {
-    state.gene = gene;
+  function chosen(gene, erna) {
+    Object.assign(state, { gene, erna });
     genesTable.current = (row) => row === gene;
     genesTable.mark();
+    if (!hasErnas) return;
+    ernasTable.current = (row) => row === erna;
+    ernasTable.mark();
+  }
+
+  function chooseErna(erna) {
+    chosen(null, erna);
+    const { ernas } = loci;
+    byId("locus-title").textContent = loci.ernaName(erna);
+    const values = ernas.columns.map((column) => `${withUnit(column.name, column.unit)}: ${written(column.values[state.sample][erna])}`);
+    const words = ernas.words.filter((column) => column.values[erna]).map((column) => `${column.name}: ${column.values[erna]}`);
+    const absent = loci.profile(erna, state.sample) || !ernas.coverage
+      ? "" : ` Its coverage is not on the page, which holds that of the ${whole(ernas.coverage.kept)} clearest loci.`;
+    byId("locus-about").textContent = `${whole(ernas.end[erna] - ernas.start[erna])} bp. ${[...values, ...words].join("; ")}.${absent}`;
+    if (hasLinks) byId("locus-links").hidden = true;
+    figure.show({ gene: null, erna, sample: state.sample, score: state.score });
+  }
+
+  function choose(gene) {
+    chosen(gene, null);
+    if (hasLinks) byId("locus-links").hidden = false;
     const { genes } = loci;
     byId("locus-title").textContent = loci.geneTitle(gene);
     const strand = { "+": ", forward strand", "-": ", reverse strand", ".": "" }[genes.strand[gene]];
     byId("locus-about").textContent = `${loci.chromosomes[genes.chromosome[gene]]}:${whole(genes.viewStart[gene])}–${whole(genes.viewEnd[gene])}, TSS at ${whole(genes.tss[gene])}${strand}. ${told(gene)}`;
     if (hasLinks) ownTable.setRows(loci.linksOf(gene, state.sample));
-    figure.show({ gene, sample: state.sample, score: state.score });
+    figure.show({ gene, erna: null, sample: state.sample, score: state.score });
     if (figure.waiting !== undefined && loci.links?.gene[figure.waiting] === gene) figure.activate(figure.waiting);
     figure.waiting = undefined;
   }
@@ -179,6 +236,7 @@ function started(loci) {
     state.sample = sample;
     relabelled();
     if (state.gene !== null) choose(state.gene);
+    if (state.erna !== null) chooseErna(state.erna);
   });
   offered("score", hasLinks ? loci.links.scores.map((score) => score.name) : [], (score) => {
     state.score = score;
@@ -187,8 +245,10 @@ function started(loci) {
   byId("search").addEventListener("input", searched);
   for (const radio of document.querySelectorAll("input[name=what]")) {
     radio.addEventListener("change", () => {
-      byId("genes-table").hidden = radio.value !== "genes";
-      byId("links-table").hidden = radio.value !== "links";
+      for (const what of ["genes", "links", "ernas"]) {
+        const table = byId(`${what}-table`);
+        if (table) table.hidden = radio.value !== what;
+      }
       searched();
     });
   }
@@ -204,7 +264,8 @@ function started(loci) {
   const scored = hasLinks && loci.links.scores.length ? loci.links.scores[0].values[0] : null;
   const weight = (link) => (scored && scored[link] !== null ? 1000 : 1);
   const linked = (gene) => (hasLinks ? loci.linksOf(gene, 0).reduce((sum, link) => sum + weight(link), 0) : 0);
-  choose(loci.listed.reduce((best, gene) => (linked(gene) > linked(best) ? gene : best), loci.listed[0]));
+  if (hasGenes) choose(loci.listed.reduce((best, gene) => (linked(gene) > linked(best) ? gene : best), loci.listed[0]));
+  else chooseErna(clearest()[0] ?? 0);
   opened();
 }
 

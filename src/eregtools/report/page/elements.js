@@ -45,6 +45,7 @@ class Loci {
     Object.assign(this, content);
     this.listed = this.genes.listed.flatMap((own, gene) => (own ? [gene] : []));
     this.byId = new Map(this.genes.id.map((id, gene) => [id, gene]));
+    this.ernaByName = new Map((this.ernas ? this.ernas.start : []).map((_, erna) => [this.ernaName(erna), erna]));
     this.first = new Array(this.genes.id.length + 1).fill(0);
     for (const gene of this.links ? this.links.gene : []) this.first[gene + 1] += 1;
     for (let gene = 0; gene < this.genes.id.length; gene += 1) this.first[gene + 1] += this.first[gene];
@@ -68,6 +69,24 @@ class Loci {
 
   enhancerName(number) {
     return this.enhancers.name[number] ?? this.place(this.enhancers, number);
+  }
+
+  ernaName(number) {
+    return this.ernas.name[number] ?? `eRNA:${this.place(this.ernas, number)}`;
+  }
+
+  ownErnas(sample) {
+    return this.ernas.start.flatMap((_, erna) => (this.ernas.own[sample][erna] === "1" ? [erna] : []));
+  }
+
+  ernaColumn(key) {
+    return this.ernas.columns.find((column) => column.key === key);
+  }
+
+  // Coverage around a locus by strand, where the page holds it.
+  profile(erna, sample) {
+    const strands = this.ernas.coverage?.profiles[sample][erna];
+    return strands ? { start: this.ernas.viewStart[erna], step: this.ernas.coverage.step, strands } : null;
   }
 
   geneTitle(gene) {

@@ -1,11 +1,12 @@
 // The figure of a locus: arcs, signal, enhancers and genes over one axis.
 
 class LocusFigure {
-  constructor(loci, root, { onGene, onActive }) {
+  constructor(loci, root, { onGene, onErna, onActive }) {
     this.loci = loci;
     this.root = root;
     this.tip = root.querySelector("#tip");
     this.onGene = onGene;
+    this.onErna = onErna;
     this.onActive = onActive;
     this.active = null;
     this.pinned = false;
@@ -37,9 +38,15 @@ class LocusFigure {
     this.draw();
   }
 
+  // The gene or the locus of enhancer RNA that the figure is of, and its number.
+  shown() {
+    const { gene, erna } = this.state;
+    return gene === null ? [this.loci.ernas, erna] : [this.loci.genes, gene];
+  }
+
   whole() {
-    const { viewStart, viewEnd } = this.loci.genes;
-    return { start: viewStart[this.state.gene], end: viewEnd[this.state.gene] };
+    const [elements, number] = this.shown();
+    return { start: elements.viewStart[number], end: elements.viewEnd[number] };
   }
 
   zoom(factor, shift = 0) {
@@ -57,24 +64,29 @@ class LocusFigure {
     this.width = this.root.clientWidth;
     const width = this.width;
     this.x = (position) => ((position - view.start) / (view.end - view.start)) * width;
-    const chromosome = loci.genes.chromosome[state.gene];
-    this.links = loci.links ? loci.linksOf(state.gene, state.sample) : [];
+    const [elements, number] = this.shown();
+    this.chromosome = elements.chromosome[number];
+    const { chromosome } = this;
+    this.links = loci.links && state.gene !== null ? loci.linksOf(state.gene, state.sample) : [];
     this.linked = new Map(this.links.map((link) => [loci.links.enhancer[link], link]));
     this.enhancers = loci.enhancers ? loci.inView(loci.enhancers, chromosome, view.start, view.end) : [];
     this.tops = { hits: 0 };
     const layers = [];
     let y = 0;
-    for (const part of [this.arcs, ...this.tracks(), this.boxes, this.geneRows, this.axis]) {
+    for (const part of [this.arcs, this.coverage, ...this.tracks(), this.boxes, this.calls, this.geneRows, this.axis]) {
       const [nodes, height] = part.call(this, y);
       layers.push(...nodes);
       y += height;
     }
-    const tss = this.x(loci.genes.tss[state.gene]);
-    const line = shape("line", { class: "tss-line", x1: tss, x2: tss, y1: HEIGHT.label, y2: this.tops.genes });
-    drawing.replaceChildren(line, ...layers, ...this.hits());
+    const lines = [];
+    if (state.gene !== null) {
+      const tss = this.x(loci.genes.tss[state.gene]);
+      lines.push(shape("line", { class: "tss-line", x1: tss, x2: tss, y1: HEIGHT.label, y2: this.tops.genes }));
+    }
+    drawing.replaceChildren(...lines, ...layers, ...this.hits());
     drawing.setAttribute("viewBox", `0 0 ${width} ${y}`);
     drawing.setAttribute("height", y);
-    drawing.setAttribute("aria-label", `Locus of ${loci.geneTitle(state.gene)}`);
+    drawing.setAttribute("aria-label", `Locus of ${state.gene === null ? loci.ernaName(number) : loci.geneTitle(number)}`);
     this.mark();
   }
 
@@ -84,8 +96,11 @@ class LocusFigure {
   }
 
   arcs(top) {
-    const values = this.scoreValues();
-    if (!values) return [[], 4];
+    const values = this.state.gene === null ? null : this.scoreValues();
+    if (!values) {
+      document.getElementById("ramp").hidden = true;
+      return [[], 4];
+    }
     const score = this.loci.links.scores[this.state.score];
     const nodes = [label(withUnit(score.name, score.unit), 0, top + 11, { class: "strong" })];
     const base = top + HEIGHT.label + HEIGHT.arcs;
@@ -120,6 +135,34 @@ class LocusFigure {
     this.ramp(values, most);
     this.tops.hits = base;
     return [nodes, HEIGHT.label + HEIGHT.arcs + HEIGHT.gap];
+  }
+
+  // Coverage of RNA around the locus: plus above the line, minus below it; both together where strands are not known.
+  coverage(top) {
+    const { erna, sample } = this.state;
+    const profile = erna === null ? null : this.loci.profile(erna, sample);
+    if (!profile) return [[], 0];
+    const [plus, minus = []] = profile.strands;
+    const high = Math.max(...plus, 0);
+    const low = -Math.max(...minus, 0);
+    const size = high - low || 1;
+    const y = (value) => top + HEIGHT.label + (HEIGHT.coverage * (high - value)) / size;
+    const outline = (values) => values.map((value, number) => {
+      const [from, to] = [number, number + 1].map((at) => this.x(profile.start + at * profile.step));
+      return `${number ? "L" : "M"}${from},${y(value)}L${to},${y(value)}`;
+    }).join("");
+    const [first, last] = [this.x(profile.start), this.x(profile.start + plus.length * profile.step)];
+    const area = (values, look) => shape("path", { class: look, d: `${outline(values)}L${last},${y(0)}L${first},${y(0)}Z` });
+    const range = minus.length ? `${written(-low)} below to ${written(high)} above` : `0 to ${written(high)}`;
+    const name = minus.length ? "RNA, plus above, minus below (reads per million)" : "RNA, both strands (reads per million)";
+    const nodes = [
+      label(this.width < 480 ? "RNA (reads per million)" : name, 0, top + 11, { class: "strong" }),
+      label(range, this.width, top + 11, { "text-anchor": "end" }),
+      area(plus, "coverage"),
+      ...(minus.length ? [area(minus.map((value) => -value), "coverage minus")] : []),
+      shape("line", { class: "rule", x1: 0, x2: this.width, y1: y(0), y2: y(0) }),
+    ];
+    return [nodes, HEIGHT.label + HEIGHT.coverage + HEIGHT.gap];
   }
 
   signed(values) {
@@ -187,10 +230,36 @@ class LocusFigure {
     return [nodes, HEIGHT.label + HEIGHT.boxes + HEIGHT.gap];
   }
 
+  // Loci of enhancer RNA: filled where the biosample has them, and outlined the one that is shown.
+  calls(top) {
+    const { loci, view, state } = this;
+    if (!loci.ernas) return [[], 0];
+    const y = top + HEIGHT.label;
+    const nodes = [label("enhancer RNA", 0, top + 11, { class: "strong" })];
+    const q = loci.ernaColumn("qvalue")?.values[state.sample];
+    for (const erna of loci.inView(loci.ernas, this.chromosome, view.start, view.end)) {
+      const own = erna === state.erna;
+      const said = `${loci.ernaName(erna)}${q && q[erna] !== null ? `, q ${written(q[erna])}` : ""}`;
+      const look = `call${loci.ernas.own[state.sample][erna] === "1" ? "" : " stranger"}${own ? " own" : ""}`;
+      const [left, right] = [this.x(loci.ernas.start[erna]), this.x(loci.ernas.end[erna])];
+      const width = Math.max(right - left, 4);
+      const box = shape("rect", { class: look, x: (left + right - width) / 2, width, y, height: HEIGHT.boxes }, shape("title", {}, said));
+      if (!own) {
+        fill(box, { tabindex: 0, role: "link", "aria-label": `Show ${said}` }, []);
+        box.addEventListener("click", () => this.onErna(erna));
+        box.addEventListener("keydown", (event) => {
+          if (event.key === "Enter") this.onErna(erna);
+        });
+      }
+      nodes.push(box);
+    }
+    return [nodes, HEIGHT.label + HEIGHT.boxes + HEIGHT.gap];
+  }
+
   geneRows(top) {
     const { genes } = this.loci;
     const { view, state } = this;
-    const near = this.loci.inView(genes, genes.chromosome[state.gene], view.start, view.end);
+    const near = this.loci.inView(genes, this.chromosome, view.start, view.end);
     const parts = near.map((number) => ({
       number, start: Math.min(genes.start[number], genes.tss[number]), end: Math.max(genes.end[number], genes.tss[number] + 1),
       name: genes.name[number], own: number === state.gene,
@@ -228,7 +297,7 @@ class LocusFigure {
   axis(top) {
     const { view } = this;
     const { ticks, unit } = genomicTicks(view.start, view.end, Math.floor(this.width / 110));
-    const name = this.loci.chromosomes[this.loci.genes.chromosome[this.state.gene]];
+    const name = this.loci.chromosomes[this.chromosome];
     const nodes = [shape("line", { class: "axis", x1: 0, x2: this.width, y1: top, y2: top })];
     const said = `${name} (${unit})`;
     const free = this.width - textWidth(said) - 8;

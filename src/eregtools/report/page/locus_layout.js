@@ -1,6 +1,6 @@
 // Where the parts of a locus are drawn; nothing is drawn here.
 
-const HEIGHT = { label: 15, arcs: 104, track: 32, boxes: 12, lane: 19, axis: 30, gap: 9 };
+const HEIGHT = { label: 15, arcs: 104, coverage: 70, track: 32, boxes: 12, lane: 19, axis: 30, gap: 9 };
 const MOST_LANES = 6;
 const FONT = "11px system-ui, sans-serif";
 

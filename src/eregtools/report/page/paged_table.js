@@ -42,10 +42,10 @@ class PagedTable {
     this.draw();
   }
 
-  // Numbers begin with the largest, names with the first; a second click turns the order around.
+  // Numbers begin with the largest (q-values with the least), names with the first; a second click turns the order around.
   sortBy(column) {
     const same = this.sorting && this.sorting.name === column.name;
-    this.sorting = { name: column.name, falling: same ? !this.sorting.falling : Boolean(column.number) };
+    this.sorting = { name: column.name, falling: same ? !this.sorting.falling : Boolean(column.number) && !column.rising };
     this.page = 0;
     this.order();
     this.draw();
