@@ -59,6 +59,22 @@ class TestCounts:
         assert np.polyfit(truth, found[1], 1)[0] == pytest.approx(0.5, abs=0.05)
         np.testing.assert_allclose(found[0], found[2], rtol=1e-6)
 
+    def test_flanks_are_those_of_wider_loci(self, built, world):
+        narrow = loci_of(world).assign(start=world.loci["center"] - 80, end=world.loci["center"] + 80)
+        wide = narrow.assign(start=narrow["start"] - 500, end=narrow["end"] + 500)
+        found = {}
+        for name, loci, flank in (("flanks", narrow, 500), ("wider", wide, 0), ("narrow", narrow, 0)):
+            mdata = er.pp.subset(built, samples=["full"])
+            er.pp.candidate_ernas(mdata, "bed", source=loci)
+            er.tl.quantify_ernas(mdata, flank=flank)
+            found[name] = mdata["ernas"]
+        for layer in ("reads", "rpkm", "plus", "directionality"):
+            np.testing.assert_array_equal(found["flanks"].layers[layer], found["wider"].layers[layer])
+        assert (found["flanks"].var["width"] == 1_160).all()
+        assert found["flanks"].layers["reads"].sum() > 1.5 * found["narrow"].layers["reads"].sum()
+        with pytest.raises(ValueError, match="flank=-1: expected 0 bp or more"):
+            er.tl.quantify_ernas(mdata, flank=-1)
+
     def test_scales(self, built):
         ernas = built["ernas"]
         layers, width = ernas.layers, (ernas.var["End"] - ernas.var["Start"]).to_numpy()

@@ -145,8 +145,8 @@ def write_interact(
 
     Notes
     -----
-    The value is that of the layer. The score, by which the browser shades and filters, is 1000 · |value| over the
-    largest of the file, rounded.
+    The value is that of the layer. The score, by which the browser shades and filters, is 1000 times its
+    size over the largest of the file, rounded.
 
     Examples
     --------

@@ -191,8 +191,8 @@ def call_ernas(
     loci, layers = joined_loci(mdata, opened, called)
     if loci.empty:
         raise ValueError(
-            f"no locus is called with t_hi={t_hi:g} and alpha={alpha:g} in {listed(samples)}; raise alpha, or look at "
-            "the tracks of the scan"
+            f"no locus is called with t_hi={t_hi:g} and alpha={alpha:g} in {listed(samples)}; raise alpha or "
+            "decoys=, or look at the tracks of the scan"
         )
     scores = _scores_everywhere(mdata, source, loci, called)
     layers[Layer.probability] = _probabilities(source, loci, scores, prior)

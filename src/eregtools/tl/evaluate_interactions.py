@@ -176,7 +176,7 @@ def fold_numbers(sets: pd.DataFrame) -> NDArray[np.int64]:
 
 def _score_names(mdata: MuData, scores: str | Iterable[str] | None) -> list[str]:
     if scores is not None:
-        names = names_of(scores)
+        names = names_of(scores) if isinstance(scores, str) or list(scores) else []
     else:
         names = [name for name in LINK_SCORES if name in require_modality(mdata, Modality.links).layers]
     if taken := [name for name in names if name in METHODS]:

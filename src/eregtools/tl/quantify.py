@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ def quantify_ernas(
     *,
     coverage: Coverage | str | Path | None = None,
     sample: str | Sequence[str] | None = None,
+    flank: int = 0,
     arm: int | None = None,
     min_reads: float = 3.0,
     detected_p: float = 0.05,
@@ -55,6 +56,9 @@ def quantify_ernas(
         The store or its folder, where it was moved.
     sample
         Biosamples to quantify; ``None``: all that have coverage. Others are NaN.
+    flank
+        Bases on either side of a locus in which its reads are counted too. Called loci are narrow, and most of their
+        RNA lies beside them: 500 is a good choice there, where loci are farther apart than that.
     arm
         Bases on either side of the centre in which strands are compared; ``None``: 200 for tracks of 5′ ends, 500 for
         coverage, which spreads along the transcript.
@@ -89,8 +93,8 @@ def quantify_ernas(
     ``.layers["detected"]``
         1 or 0.
     ``.var["width"]``, ``["n_detected"]``, ``["consistency_q"]``
-        Bases; number of biosamples that detect the locus; its q-value (Benjamini–Hochberg) under the binomial
-        distribution of chance detections.
+        Bases in which reads are counted; number of biosamples that detect the locus; its q-value (Benjamini–Hochberg)
+        under the binomial distribution of chance detections.
     ``.var["nearest_gene"]``, ``["tss_distance"]``, ``["gene_correlation"]``
         Gene of the nearest TSS on the chromosome (categorical), centre − TSS with the gene's sign (negative =
         upstream), and Spearman correlation over biosamples of ``rpm`` with its expression; NaN with fewer than three.
@@ -133,6 +137,8 @@ def quantify_ernas(
     ernas = require_modality(mdata, Modality.ernas)
     if not 0 < detected_p < 1:
         raise ValueError(f"detected_p={detected_p}: expected a share between 0 and 1")
+    if flank < 0:
+        raise ValueError(f"flank={flank}: expected 0 bp or more")
     if arm is not None and arm < 1:
         raise ValueError(f"arm={arm}: expected at least 1 bp")
     store = recorded_coverage(mdata, coverage)
@@ -140,12 +146,13 @@ def quantify_ernas(
     genes = _expression(mdata, expression)
     rows = [int(mdata.obs_names.get_loc(name)) for name in names]
     layers = {layer: layer_to_fill(ernas, layer, rows) for layer in _LAYERS}
+    counted = _with_flanks(ernas.var, flank, store.chrom_sizes)
     streams = (rng or np.random.default_rng(settings.seed)).spawn(mdata.n_obs)
     with progress_bar(len(names), "reads of loci", "biosamples") as bar:
         for name, row in zip(names, rows, strict=True):
             half = arm_length(store, name) if arm is None else arm
-            found = _quantified(store, name, ernas.var, half, min_reads)
-            p = _background_p(mdata, store, name, ernas.var, found[Layer.reads], n_background, streams[row])
+            found = _quantified(store, name, counted, half, min_reads)
+            p = _background_p(mdata, store, name, counted, found[Layer.reads], n_background, streams[row])
             found[Layer.detected] = (p < detected_p).astype(np.float64)
             for layer, values in found.items():
                 layers[layer][row] = values
@@ -155,12 +162,14 @@ def quantify_ernas(
     ernas = mdata.mod[Modality.ernas]
     for layer, values in layers.items():
         put_layer(mdata, Modality.ernas, layer, values, as_x=layer == Layer.reads)
+    mdata.mod[Modality.ernas].var[Var.width] = (counted[Var.end] - counted[Var.start]).to_numpy()
     _describe(mdata, layers[Layer.detected], detected_p)
     _nearest_genes(mdata, layers[Layer.rpm], genes)
     for column in _OBS:
         if column in mdata.obs:
             ernas.obs[column] = mdata.obs[column].to_numpy() if column != Obs.group else mdata.obs[column]
     entry(mdata)[Uns.quantification] = {
+        "flank": flank,
         "arm": 0 if arm is None else arm,
         "min_reads": min_reads,
         "detected_p": detected_p,
@@ -197,6 +206,16 @@ def _expression(mdata: MuData, expression: str | None) -> str | None:
         return expression
     found = mdata.uns.get(UNS, {}).get(Uns.x_layer, {}).get(Modality.genes)
     return str(found) if found in layers else None
+
+
+def _with_flanks(var: pd.DataFrame, flank: int, chrom_sizes: Mapping[str, int]) -> pd.DataFrame:
+    """Loci widened on both sides within their chromosomes; their centres stay."""
+    size = var[Var.chromosome].astype(object).map(chrom_sizes).to_numpy()
+    wider = var.copy()
+    wider[Var.center] = _centres(var)
+    wider[Var.start] = (var[Var.start] - flank).clip(lower=0)
+    wider[Var.end] = np.minimum(var[Var.end] + flank, size)
+    return wider
 
 
 def _quantified(coverage: Coverage, sample: str, var: pd.DataFrame, arm: int, min_reads: float) -> dict[str, Floats]:
@@ -283,12 +302,11 @@ def _background_p(
 
 
 def _describe(mdata: MuData, detected: npt.NDArray[np.float32], detected_p: float) -> None:
-    """Width, detections, and how unlikely so many are by chance."""
+    """Count detections, and tell how unlikely so many are by chance."""
     var = mdata.mod[Modality.ernas].var
     known = ~np.isnan(detected)
     n = known.sum(axis=0)
     hits = np.where(known, detected, 0).sum(axis=0).astype(np.int32)
-    var[Var.width] = (var[Var.end] - var[Var.start]).to_numpy()
     var[Var.n_detected] = hits
     var[Var.consistency_q] = consistency_q(hits, n, detected_p)
 
