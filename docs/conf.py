@@ -72,7 +72,7 @@ html_theme = "sphinx_book_theme"
 html_title = "eregtools"
 html_static_path = ["_static"]
 html_css_files = ["figures.css"]
-html_theme_options = {"show_toc_level": 2, "home_page_in_toc": False, "show_navbar_depth": 1}
+html_theme_options = {"show_toc_level": 2, "home_page_in_toc": False, "show_navbar_depth": 1, "navbar_persistent": []}
 
 _build = Path(__file__).parent / "_build"
 _build.mkdir(exist_ok=True)
