@@ -272,7 +272,7 @@ def _mask(mdata: MuData, mask: Mask | None, chrom_sizes: dict[str, int]) -> pd.D
     if len(table) and not spelling:
         raise ValueError(f"mask: it has {names.iloc[0]!r}, the coverage {listed(chrom_sizes, 3)}: none in common")
     placed = table.assign(**{Var.chromosome: names.map(spelling)})[names.isin(list(spelling)).to_numpy()]
-    if (past := placed[Var.end] > placed[Var.chromosome].map(chrom_sizes)).any():
+    if (past := placed[Var.end] > placed[Var.chromosome].map(chrom_sizes).astype(float)).any():
         first = placed[past].iloc[0]
         raise ValueError(
             f"mask: {past.sum()} region(s) end after their chromosome, first {first[Var.chromosome]}:"
