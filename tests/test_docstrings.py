@@ -16,9 +16,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-from numpydoc.docscrape import NumpyDocString, Parameter
 
 import eregtools as er
+
+NumpyDocString = pytest.importorskip("numpydoc.docscrape").NumpyDocString
 
 NOTHING_TO_REFUSE = {"datasets.three_genes", "models.list", "models.model_card"}
 MODULES = ("pp", "tl", "pl", "io", "get", "datasets", "models", "report")
@@ -42,13 +43,13 @@ CLASSES = [name for name, value in PUBLIC.items() if inspect.isclass(value)]
 
 
 @cache
-def documented(name: str) -> NumpyDocString:
+def documented(name: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return NumpyDocString(inspect.getdoc(PUBLIC[name]) or "")
 
 
-def names_of(entries: list[Parameter]) -> list[str]:
+def names_of(entries: list[Any]) -> list[str]:
     return [name.lstrip("*") for entry in entries for name in entry.name.split(", ")]
 
 

@@ -82,7 +82,7 @@ def contacts_info(path: str | Path) -> ContactsInfo:
     FileNotFoundError
         There is no such file.
     ImportError
-        ``hictkpy`` (for .hic) or ``cooler`` is not installed.
+        ``hictkpy``, for .hic files, is not installed.
     ValueError
         The file is of another kind, or truncated.
 
@@ -146,7 +146,7 @@ def read_contacts(
     FileNotFoundError
         There is no such file.
     ImportError
-        ``hictkpy`` (for .hic) or ``cooler`` is not installed.
+        ``hictkpy``, for .hic files, is not installed.
     KeyError
         The chromosome is not in the file.
     ValueError
@@ -223,7 +223,7 @@ def contact_of_pairs(
     FileNotFoundError
         There is no such file.
     ImportError
-        ``hictkpy`` (for .hic) or ``cooler`` is not installed.
+        ``hictkpy``, for .hic files, is not installed.
     KeyError
         None of the chromosomes is in the file.
     ValueError
@@ -307,11 +307,6 @@ class _Source(Protocol):
         """
 
 
-def _require(library: str, path: Path) -> None:
-    if importlib.util.find_spec(library) is None:
-        raise ImportError(f"{path} needs {library}, which is not installed: pip install 'eregtools[hic]'")
-
-
 @contextmanager
 def _opened(path: str | Path) -> Iterator[_Source]:
     """Open the file by its content; ``file.mcool::/resolutions/5000`` names one matrix."""
@@ -323,10 +318,10 @@ def _opened(path: str | Path) -> Iterator[_Source]:
         magic = handle.read(8)
     source: HicFile | CoolFile
     if magic.startswith(_HIC_MAGIC):
-        _require("hictkpy", file)
+        if importlib.util.find_spec("hictkpy") is None:
+            raise ImportError(f"{file} needs hictkpy, which is not installed: pip install 'eregtools[hic]'")
         source = HicFile(file)
     elif magic == _HDF5_MAGIC:
-        _require("cooler", file)
         source = CoolFile(file, group or None)
     else:
         raise ValueError(f"{file} is not {_WHAT} (it begins with {magic!r}).")
