@@ -78,17 +78,13 @@ docs: $(VENV)/.dev-ready ## the documentation, with warnings as errors; into doc
 	@echo "Building the documentation; it goes into docs/_build/html"
 	@MPLBACKEND=Agg $(PY) -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html
 
-# Each notebook on one thread, several at once.
-RUN_NOTEBOOKS = ls tutorials/*.ipynb | OMP_NUM_THREADS=1 PATH="$(abspath $(VENV))/bin:$$PATH" \
-	xargs -n 1 -P $(WORKERS) $(PY) -m jupyter execute
-
 tutorials: $(VENV)/.dev-ready ## run the tutorials
 	@echo "Running the tutorials with $(WORKERS) workers"
-	@$(RUN_NOTEBOOKS)
+	@$(PY) tutorials/run.py --workers $(WORKERS)
 
 tutorials-update: $(VENV)/.dev-ready ## run the tutorials and keep what they print
 	@echo "Running the tutorials with $(WORKERS) workers, and keeping what they print"
-	@$(RUN_NOTEBOOKS) --inplace
+	@$(PY) tutorials/run.py --workers $(WORKERS) --update
 
 ci: ## what continuous integration runs, in an environment of its own
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" .ci/run

@@ -141,7 +141,7 @@ def list_models() -> pd.DataFrame:
         about = json.loads((folder / "config.json").read_text())
         known = {key: about["provenance"].get(key) for key in ("biosample", "assay", "sha256")}
         known |= {"file": f"{name}/model.safetensors", "source": "eregtools", "licence": "BSD-3-Clause"}
-        rows.append({"name": name, "family": about["model"], **known})
+        rows.append({"name": name, "family": name.removesuffix("-small-simulated"), **known})
     return pd.DataFrame(rows, columns=columns).astype({"fold": "Int64"})
 
 
