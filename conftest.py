@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 import eregtools as er
-from eregtools import datasets, get, io, pl, pp, report, tl  # noqa: F401
-from eregtools.genome import get_genome
+from eregtools import datasets, genome, get, io, pl, pp, report, tl  # noqa: F401
 
 
 @cache
 def kept_demo(demo: Callable[..., Any], **parameters: int) -> tuple[Any, er.Genome]:
     """Build the object of these parameters, and its genome."""
-    return demo(**parameters), get_genome("simulated")
+    return demo(**parameters), genome.get_genome("simulated")
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +31,12 @@ def place_of_examples(request, monkeypatch, tmp_path_factory):
     build = er.datasets.demo
 
     def demo(**parameters):
-        mdata, genome = kept_demo(build, **parameters)
-        er.register_genome("simulated", genome)
+        mdata, simulated = kept_demo(build, **parameters)
+        er.register_genome("simulated", simulated)
         return mdata.copy()
 
     monkeypatch.setattr(er.datasets, "demo", demo)
+    monkeypatch.setattr(genome, "_REGISTERED", dict(genome._REGISTERED))
     with er.settings.override(cache_dir=tmp_path_factory.getbasetemp() / "cache", progress=False):
         yield
     if "matplotlib.pyplot" in sys.modules:

@@ -132,7 +132,7 @@ def transcript_features(gtf: str | Path, genome: Genome, genes: pd.Index | None 
     KeyError
         The genome does not have the chromosome of a gene that is asked for.
     ValueError
-        There are no CDS rows, or an exon ends after its chromosome does.
+        There are no CDS rows or none of these genes, or an exon ends after its chromosome does.
     """
     rows = read_gtf(gtf, features=("exon", "CDS", "stop_codon"))
     if not (rows["feature"] == "CDS").any() or not (rows["feature"] == "exon").any():
@@ -141,7 +141,10 @@ def transcript_features(gtf: str | Path, genome: Genome, genes: pd.Index | None 
         )
     rows["gene_id"] = stable_ids(rows["gene_id"])
     if genes is not None:
+        theirs = rows["gene_id"].iloc[0]
         rows = rows[rows["gene_id"].isin(genes)]
+        if rows.empty:
+            raise ValueError(f"{Path(gtf).name}: no gene in common; the annotation has {theirs}, the object {genes[0]}")
     else:
         rows = rows[rows[Var.chromosome].isin(list(match_names(genome.chrom_sizes, rows[Var.chromosome].unique())))]
     # the same id lies on two chromosomes in the pseudoautosomal regions of some annotations

@@ -90,7 +90,7 @@ def baseline_interactions(
     >>> mdata = er.pp.pairs(simulation.pairs, genome=simulation.genome, sample="simulated")
     >>> er.pp.split(mdata, {k: {"valid": [f"chr{k % 3 + 1}"], "test": [f"chr{k}"]} for k in (1, 2, 3)})
     >>> er.tl.baseline_interactions(mdata, methods=["distance", "memoriser"])
-    >>> [name for name in mdata["links"].layers if name.startswith("interaction")]
+    >>> [name for name in mdata["links"].layers if name and name.startswith("interaction")]
     ['interaction_baseline_distance', 'interaction_baseline_memoriser']
 
     No element of a test chromosome is in a pair that trains, so that the look-up knows none of them:
