@@ -60,6 +60,8 @@ def run() -> dict[str, Any]:
             "AUROC": float(row.auroc),
             "95 %": f"{row.auroc_low:.2f}–{row.auroc_high:.2f}",
             "AUPRC": float(row.auprc),
+            "within chromosomes": float(row.auroc_within),
+            "its 95 %": f"{row.auroc_within_low:.2f}–{row.auroc_within_high:.2f}",
         }
         for table in (scored, repaired)
         for row in table[table["fold"] == "pooled"].itertuples()

@@ -66,9 +66,34 @@ class TestCurve:
             assert curve.auroc(draws)[k] == pytest.approx(repeated.auroc()[0])
             assert curve.auprc(7, draws)[k] == pytest.approx(repeated.auprc(7)[0])
 
+    def test_within_groups_every_pair_of_a_group_is_compared(self):
+        rng = np.random.default_rng(2)
+        positive, score, group = rng.random(200) < 0.3, rng.integers(0, 30, 200).astype(float), rng.integers(0, 6, 200)
+        weight = np.where(positive, 1.0, rng.random(200))
+        draws = rng.multinomial(6, np.full(6, 1 / 6), size=20)
+        won, pairs = np.zeros(6), np.zeros(6)
+        for k in range(6):
+            high, low = score[positive & (group == k)][:, None], score[~positive & (group == k)]
+            times = weight[~positive & (group == k)]
+            won[k] = (((high > low) + (high == low) / 2) * times).sum()
+            pairs[k] = len(high) * times.sum()
+        curve = Curve.of(positive, score, weight, group)
+        np.testing.assert_allclose(curve.auroc_within(), won.sum() / pairs.sum())
+        np.testing.assert_allclose(curve.auroc_within(draws), draws @ won / (draws @ pairs))
+
+    def test_the_share_of_positives_in_training_moves_the_pooled_area_only(self):
+        rng = np.random.default_rng(3)
+        share = np.repeat([0.1, 0.3, 0.5, 0.7], 200)
+        group = np.repeat(np.arange(4), 200)
+        positive = rng.random(800) < share
+        left_out = (positive.sum() - np.bincount(group, positive)) / 600
+        curve = Curve.of(positive, left_out[group], None, group)
+        assert curve.auroc()[0] < 0.3
+        assert curve.auroc_within()[0] == 0.5
+
     def test_one_kind_only(self):
         curve = Curve.of(np.ones(3, dtype=bool), np.arange(3.0))
-        assert np.isnan([curve.auroc()[0], curve.auprc()[0]]).all()
+        assert np.isnan([curve.auroc()[0], curve.auroc_within()[0], curve.auprc()[0]]).all()
 
     def test_missing_scores_stand_last(self):
         positive = np.array([True, False, True, False])

@@ -116,7 +116,8 @@ class TestScores:
         for kind, rows in zip(kinds, tables, strict=True):
             own = pooled.set_index("negatives").loc[kind]
             cells = next(row for row in rows if row[0].strip() == "interaction")
-            assert [cell.strip() for cell in cells[2:4]] == [f"{own['auroc']:.3f}", f"{own['auprc']:.3f}"]
+            areas = [f"{own[area]:.3f}" for area in ("auroc", "auroc_within", "auprc")]
+            assert [cell.strip() for cell in cells[2:5]] == areas
         measures = page.table("Labelled pairs")
         assert measures["pairs that interact number; kb apart, median (quartiles)"][0].startswith(
             f"{int(label.sum())}; "

@@ -13,7 +13,7 @@ from eregtools.pl._themes import Theme, in_force
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Metric = Literal["pearson", "spearman", "r2", "slope", "auroc", "auprc"]
+Metric = Literal["pearson", "spearman", "r2", "slope", "auroc", "auroc_within", "auprc"]
 
 METRICS: Final = {
     "pearson": "Pearson's r",
@@ -21,6 +21,7 @@ METRICS: Final = {
     "r2": "R²",
     "slope": "slope of observed on predicted",
     "auroc": "AUROC",
+    "auroc_within": "AUROC within chromosomes",
     "auprc": "average precision",
 }
 """What can be drawn, and how it is called on the axis."""
@@ -75,7 +76,7 @@ def performance_by_fold(
         be put together under names of their own.
     metric
         ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"slope"``, of which the first has intervals; of interactions
-        ``"auroc"`` or ``"auprc"``, which have them too.
+        ``"auroc"``, ``"auroc_within"`` or ``"auprc"``, which have them too.
     ax
         Axes to draw in, one per biosample; default a new figure of one column's width.
     show

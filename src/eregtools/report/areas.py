@@ -15,6 +15,7 @@ from eregtools.tl import _erna_baselines, _pair_baselines
 _POOLED, _ALL, _REPAIRED = "pooled", "all", "repaired"
 _AREA = "auroc"
 _NAME = "AUROC"
+_WITHIN = "of pairs on one chromosome"
 
 _BASELINES: Final = {
     "fantom": "rules of FANTOM5",
@@ -35,6 +36,7 @@ def interaction_areas(title: str, table: pd.DataFrame, notes: Sequence[str] = ()
         of_folds = folds.loc[folds["predictor"] == name, _AREA]
         cells = (
             with_interval(row, "auroc"),
+            decimal(float(row["auroc_within"])),
             with_interval(row, "auprc"),
             "reference" if name == row["reference"] else with_interval(row, "delta_auroc", signed=True),
         )
@@ -53,7 +55,8 @@ def interaction_areas(title: str, table: pd.DataFrame, notes: Sequence[str] = ()
             "Negative pairs of this kind differ from the positive ones by their elements: only re-paired ones "
             "(er.pp.matched_pairs) say whether pairs are told."
         )
-    return Evaluation(title, about, ("AUROC", "AUPRC", "AUROC − best baseline"), tuple(rows), scale, tuple(told))
+    columns = ("AUROC", _WITHIN, "AUPRC", "AUROC − best baseline")
+    return Evaluation(title, about, columns, tuple(rows), scale, tuple(told))
 
 
 def locus_areas(title: str, table: pd.DataFrame, notes: Sequence[str] = ()) -> Evaluation:
@@ -67,6 +70,7 @@ def locus_areas(title: str, table: pd.DataFrame, notes: Sequence[str] = ()) -> E
         of_strata = table[table["predictor"] == name].set_index("stratum")[_AREA]
         cells = (
             with_interval(row, "auroc"),
+            decimal(float(row["auroc_within"])),
             *(decimal(float(of_strata.get(one, np.nan))) for one in strata),
             with_interval(row, "auprc"),
             decimal(float(row.get("f1", np.nan))),
@@ -81,7 +85,7 @@ def locus_areas(title: str, table: pd.DataFrame, notes: Sequence[str] = ()) -> E
         "A pooled area against empty windows says little: look at the strata of the negatives."
     )
     columns = (
-        "AUROC", *(f"against {name}" for name in strata), "AUPRC", "F1 at its threshold", "calibration error",
+        "AUROC", _WITHIN, *(f"against {name}" for name in strata), "AUPRC", "F1 at its threshold", "calibration error",
         "AUROC − best baseline",
     )  # fmt: skip
     return Evaluation(title, about, columns, tuple(rows), scale, (*_leakage(whole), *notes))

@@ -202,13 +202,13 @@ def evaluations_of(
     columns = set(table)
     if {"sample", "predictor", "fold", "pearson"} <= columns:
         return [_agreement(name, part, notes, what) for name, part in _by_sample(title, table)]
-    if {"sample", "predictor", "fold", "negatives", "auroc", "auprc"} <= columns:
+    if {"sample", "predictor", "fold", "negatives", "auroc", "auroc_within", "auprc"} <= columns:
         return [
             interaction_areas(f"{name}: negatives {kind!r}", part[part["negatives"] == kind], notes)
             for name, part in _by_sample(title, table)
             for kind in part["negatives"].unique()
         ]
-    if {"sample", "predictor", "stratum", "f1", "auroc", "auprc"} <= columns:
+    if {"sample", "predictor", "stratum", "f1", "auroc", "auroc_within", "auprc"} <= columns:
         return [locus_areas(name, part, notes) for name, part in _by_sample(title, table)]
     if {"predictor", "distance_bin", "average_precision"} <= columns:
         return [_precision(title, table, notes)]

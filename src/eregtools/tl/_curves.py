@@ -89,7 +89,26 @@ class Curve:
         wins = self.gained.T @ (self.n_negative - self.false + self.tied / 2)
         pairs = (times @ self.n_positive) * (times @ self.n_negative)
         won = np.einsum("dg,gh,dh->d", times, wins, times)
-        return np.divide(won, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
+        return _share(won, pairs)
+
+    def auroc_within(self, draws: NDArray[np.int64] | None = None) -> Floats:
+        """Area under the ROC curve in which only pairs of one group are compared with each other.
+
+        Scores of groups that different models made need not be comparable: a model that learnt from fewer positive
+        pairs scores all lower, and it is the groups with many of them that were left out when it learnt.
+
+        Parameters
+        ----------
+        draws
+            How often each group is drawn ``(n_draws, n_groups)``; ``None``: each once.
+
+        Returns
+        -------
+        One value for each draw ``(n_draws,)``; NaN where no group has pairs of both kinds.
+        """
+        times = self._draws(draws).astype(np.float64)
+        won = (self.gained * (self.n_negative - self.false + self.tied / 2)).sum(axis=0)
+        return _share(times @ won, times @ (self.n_positive * self.n_negative))
 
     def auprc(self, ratio: float | None = None, draws: NDArray[np.int64] | None = None) -> Floats:
         """Average precision, ``Σ (recall change) · precision`` over the distinct scores.
@@ -123,3 +142,7 @@ class Curve:
 
     def _draws(self, draws: NDArray[np.int64] | None) -> NDArray[np.int64]:
         return np.ones((1, len(self.n_positive)), dtype=np.int64) if draws is None else draws
+
+
+def _share(won: Floats, pairs: Floats) -> Floats:
+    return np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)

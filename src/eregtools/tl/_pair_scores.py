@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MEAN: Final = "mean"
 """Value of ``fold`` in rows of means over folds."""
 
-AREAS: Final = ("auroc", "auprc")
+AREAS: Final = ("auroc", "auroc_within", "auprc")
 
 COLUMNS: Final = (
     "predictor",
@@ -124,7 +124,7 @@ def area_table(
     folds = {int(fold): common.take(common.fold == fold) for fold in np.unique(common.fold)}
     scored = [name for name, score in common.scores.items() if np.isfinite(score).all()]
     whole = {name: _areas(common, name, ratio, bootstrap) for name in scored}
-    best = max((name for name in references if name in whole), key=lambda name: whole[name].auroc, default="")
+    best = max((name for name in references if name in whole), key=lambda name: whole[name].value["auroc"], default="")
     pooled, means, by_fold = [], [], []
     for name in common.scores:
         known = name in whole
@@ -148,10 +148,9 @@ def area_table(
 
 @dataclass(frozen=True)
 class _Areas:
-    """Areas of one predictor, and of each draw of chromosomes."""
+    """Areas of one predictor by name, and those of each draw of chromosomes."""
 
-    auroc: float
-    auprc: float
+    value: Mapping[str, float]
     drawn: Mapping[str, NDArray[np.float64]]
     level: float
 
@@ -162,8 +161,14 @@ def _areas(pairs: ScoredPairs, name: str, ratio: float | None, bootstrap: Bootst
     drawn = dict.fromkeys(AREAS, np.full(1, np.nan))
     if len(chromosomes) >= MIN_CHROMOSOMES and bootstrap.n_draws:
         draws = draws_of_groups(group, bootstrap.n_draws, np.random.default_rng(bootstrap.seed))
-        drawn = {"auroc": curve.auroc(draws), "auprc": curve.auprc(ratio, draws)}
-    return _Areas(float(curve.auroc()[0]), float(curve.auprc(ratio)[0]), drawn, bootstrap.level)
+        drawn = _curve_areas(curve, ratio, draws)
+    value = {area: float(values[0]) for area, values in _curve_areas(curve, ratio, None).items()}
+    return _Areas(value, drawn, bootstrap.level)
+
+
+def _curve_areas(curve: Curve, ratio: float | None, draws: NDArray[np.int64] | None) -> dict[str, NDArray[np.float64]]:
+    areas = (curve.auroc(draws), curve.auroc_within(draws), curve.auprc(ratio, draws))
+    return dict(zip(AREAS, areas, strict=True))
 
 
 def _row(
@@ -183,11 +188,11 @@ def _row(
     if ratio is None:
         row["ratio"] = pairs.weight[~pairs.positive].sum() / n_positive if n_positive else np.nan
     for area in AREAS:
-        value, drawn = getattr(areas, area), areas.drawn[area]
+        value, drawn = areas.value[area], areas.drawn[area]
         row[area] = value
         row[f"{area}_low"], row[f"{area}_high"] = interval(drawn, areas.level)
         if reference is not None:
-            row[f"delta_{area}"] = value - getattr(reference, area)
+            row[f"delta_{area}"] = value - reference.value[area]
             bounds = interval(drawn - reference.drawn[area], areas.level)
             row[f"delta_{area}_low"], row[f"delta_{area}_high"] = bounds
     return row

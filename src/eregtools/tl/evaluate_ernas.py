@@ -126,6 +126,9 @@ def evaluate_ernas(
     ``auroc``, ``auprc``
         Areas, with ``_low`` and ``_high``; ``delta_auroc`` and ``delta_auprc`` less those of the best baseline,
         ``reference``. Known elements are ranked by their best call, those without one last.
+    ``auroc_within``
+        Area in which only loci of one chromosome are compared with each other, with interval and difference as above:
+        models of different folds need not score alike.
     ``threshold``, ``n_found``, ``n_false``, ``recall``, ``specificity``, ``precision``, ``f1``, ``f_pu``
         Of what scores at least the threshold. ``f_pu`` is recall² / P(called): where negatives are only unlabelled it
         ranks predictors as F1 would with certain ones. Of elements with intervals.

@@ -90,7 +90,9 @@ def evaluate_interactions(
     ``auroc``, ``auprc``, each with ``…_low`` and ``…_high``
         Area under the ROC curve, and average precision (a score that knows nothing has 1 / (1 + ratio)), with the
         interval over chromosomes; NaN with fewer than three.
-    ``delta_auroc``, ``delta_auprc``, each with ``…_low`` and ``…_high``
+    ``auroc_within``, with ``…_low`` and ``…_high``
+        Area under the ROC curve in which only pairs of one chromosome are compared with each other.
+    ``delta_auroc``, ``delta_auroc_within``, ``delta_auprc``, each with ``…_low`` and ``…_high``
         Difference to the baseline that is best over all pairs by AUROC, in the same draws.
     ``reference``, ``leakage``
         That baseline; and whether the weights saw what they predict (``"yes"``, ``"no"``, ``"unknown"``).
@@ -106,7 +108,10 @@ def evaluate_interactions(
     -----
     Pairs are judged that a fold tests and that every predictor scores. In published tables negative pairs differ from
     positive ones by their elements, so that results with ``negatives="repaired"`` are the ones that say whether pairs
-    are told. The best baseline is chosen on the pairs that it is judged on.
+    are told. The best baseline is chosen on the pairs that it is judged on. Each fold has a model of its own; one whose
+    training pairs were less often positive scores lower throughout, on the very chromosomes with more positive pairs,
+    so that a model which learnt little more than that share is below 0.5 over all folds. ``auroc_within`` is not moved
+    by it.
 
     See Also
     --------
