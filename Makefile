@@ -14,7 +14,7 @@ WORKERS ?= 2
 PY = $(VENV)/bin/python
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(PY) -m pip install --quiet -c constraints.txt
 # One thread per worker: more of them on the same cores are slower.
-PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -n $(WORKERS) --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest -n $(WORKERS) --dist loadfile --durations 25 --durations-min 5
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-k562 test test-slow lint types docs tutorials tutorials-update ci clean

@@ -23,6 +23,12 @@ def kept_demo(demo: Callable[..., Any], **parameters: int) -> tuple[Any, er.Geno
 
 
 @pytest.fixture(autouse=True)
+def own_genomes(monkeypatch):
+    """Genomes that a test registers are forgotten after it."""
+    monkeypatch.setattr(genome, "_REGISTERED", dict(genome._REGISTERED))
+
+
+@pytest.fixture(autouse=True)
 def place_of_examples(request, monkeypatch, tmp_path_factory):
     """Examples share a cache folder, and each demonstration object is built once; every example has a copy."""
     if not isinstance(request.node, pytest.DoctestItem):
@@ -36,7 +42,6 @@ def place_of_examples(request, monkeypatch, tmp_path_factory):
         return mdata.copy()
 
     monkeypatch.setattr(er.datasets, "demo", demo)
-    monkeypatch.setattr(genome, "_REGISTERED", dict(genome._REGISTERED))
     with er.settings.override(cache_dir=tmp_path_factory.getbasetemp() / "cache", progress=False):
         yield
     if "matplotlib.pyplot" in sys.modules:

@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import pytest
 
 import eregtools as er
-from eregtools import genome
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,7 +48,6 @@ def test_code_compiles_and_names_what_exists(page):
 )
 def test_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(genome, "_REGISTERED", dict(genome._REGISTERED))
     names: dict[str, object] = {}
     blocks = code_of(page)
     for library in NOT_ALWAYS_INSTALLED:
