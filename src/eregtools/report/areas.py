@@ -15,7 +15,7 @@ from eregtools.tl import _erna_baselines, _pair_baselines
 _POOLED, _ALL, _REPAIRED = "pooled", "all", "repaired"
 _AREA = "auroc"
 _NAME = "AUROC"
-_WITHIN = "of pairs on one chromosome"
+_WITHIN = "within chromosomes"
 
 _BASELINES: Final = {
     "fantom": "rules of FANTOM5",
