@@ -22,6 +22,24 @@ def kept_demo(demo: Callable[..., Any], **parameters: int) -> tuple[Any, er.Geno
     return demo(**parameters), genome.get_genome("simulated")
 
 
+def seed_of_torch() -> None:
+    """Start torch from one seed, where it has been imported."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_networks():
+    """Random weights of a file's networks do not depend on the files before it."""
+    seed_of_torch()
+
+
+@pytest.fixture(autouse=True)
+def own_weights(own_networks):
+    """Nor do those of a test on the tests before it."""
+    seed_of_torch()
+
+
 @pytest.fixture(autouse=True)
 def own_genomes(monkeypatch):
     """Genomes that a test registers are forgotten after it."""
